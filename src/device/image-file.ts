@@ -1,0 +1,224 @@
+/**
+ * Image file: opens, creates, measures and locks what a file device lives in. Node only.
+ *
+ * F1. A writable image is ours alone and a read-only one is shared with readers only, for as long
+ *     as the descriptor is open, unless the caller declined the lock.
+ * F2. When `openImage` fails, nothing is left open, and a file that it made is gone again.
+ * F3. When `openImage` has created an image, its name and its size are durable.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { platform } from 'node:process';
+import { argumentError, BLOCK_SIZE, errorCode } from '../base/index.ts';
+import { type LockMode, lockDescriptor, lockOpenFlags } from './file-lock.ts';
+import { isCount } from './guard.ts';
+import { deviceCode, openError } from './host-error.ts';
+import { describeOwner, writeOwner } from './owner-file.ts';
+
+export interface FileDeviceOptions {
+  /** Opens for reading, together with other readers. Default false. */
+  readonly readOnly?: boolean;
+  /** Makes the file, which must not exist, `size` bytes long and all holes. Default false. */
+  readonly create?: boolean;
+  readonly size?: number;
+  /**
+   * False: whoever calls keeps other processes away. On systems without any flock there is no
+   * other way. Default true.
+   */
+  readonly lock?: boolean;
+}
+
+/** An open image, and how to let go of it. */
+export interface ImageFile {
+  readonly descriptor: number;
+  readonly size: number;
+  readonly isBlockDevice: boolean;
+  close(): void;
+}
+
+/** An image has at least a block. */
+const SIZE_MIN = BLOCK_SIZE;
+
+/** Unit of sizes under /sys/dev/block, whatever the device's own sectors are. */
+const SYS_SECTOR = 512;
+
+/** @throws {DeviceError} saying in one sentence why the image cannot be opened */
+export function openImage(path: string, options: FileDeviceOptions): ImageFile {
+  const { readOnly = false, create = false, lock = true } = options;
+  if (create) checkCreation(path, options);
+  else checkKind(path, statOf(path));
+  const mode: LockMode = readOnly ? 'shared' : 'exclusive';
+  const descriptor = openDescriptor(path, { readOnly, create, mode: lock ? mode : undefined });
+  let forgetOwner: (() => void) | undefined;
+  const close = () => {
+    // While we have the lock: once the descriptor is closed, the file may be another holder's.
+    forgetOwner?.();
+    closeSync(descriptor);
+  };
+  try {
+    if (lock) forgetOwner = takeLock(path, descriptor, mode);
+    if (create) establish(path, descriptor, options.size as number);
+    const stats = fstatSync(descriptor);
+    return {
+      descriptor,
+      size: measure(path, stats),
+      isBlockDevice: stats.isBlockDevice(),
+      close,
+    };
+  } catch (error) {
+    // Busy: somebody took our new file before we could lock it, so it is theirs.
+    if (create && errorCode(error) !== 'EBUSY') rmSync(path, { force: true });
+    close();
+    throw error;
+  }
+}
+
+function checkCreation(path: string, { size, readOnly }: FileDeviceOptions): void {
+  if (size === undefined || !isCount(size) || size < SIZE_MIN) {
+    throw argumentError(`Cannot create ${path}: size ${size} is not ${SIZE_MIN} bytes or more`);
+  }
+  if (readOnly) throw argumentError(`Cannot create ${path}: a new image cannot be read-only`);
+}
+
+function statOf(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (error) {
+    throw explain(path, error, 'read');
+  }
+}
+
+/** Asked before opening: merely opening a pipe waits for its other end. */
+function checkKind(path: string, stats: Stats): void {
+  if (stats.isFile() || stats.isBlockDevice()) return;
+  if (stats.isDirectory()) throw openError('EISDIR', `${path} is a directory`);
+  throw openError('EINVAL', `${path} is neither a regular file nor a block device`);
+}
+
+interface OpenRequest {
+  readonly readOnly: boolean;
+  readonly create: boolean;
+  /** Undefined: no lock is wanted. */
+  readonly mode: LockMode | undefined;
+}
+
+function openDescriptor(path: string, { readOnly, create, mode }: OpenRequest): number {
+  try {
+    // On a block device that exists, O_EXCL asks the kernel for it: a mounted disk is `EBUSY`.
+    const claim = create || (!readOnly && statSync(path).isBlockDevice());
+    const flags =
+      (readOnly ? constants.O_RDONLY : constants.O_RDWR) |
+      (create ? constants.O_CREAT : 0) |
+      (claim ? constants.O_EXCL : 0) |
+      (mode === undefined ? 0 : lockOpenFlags(mode));
+    return openSync(path, flags, 0o666);
+  } catch (error) {
+    throw explain(path, error, create ? 'create' : readOnly ? 'read' : 'write');
+  }
+}
+
+/** Answers how to remove the owner file again. */
+function takeLock(path: string, descriptor: number, mode: LockMode): () => void {
+  if (tryLock(path, descriptor, mode)) return writeOwner(realpathSync(path), mode);
+  throw openError('EBUSY', `${path} is ${ownerOf(path)}`);
+}
+
+function tryLock(path: string, descriptor: number, mode: LockMode): boolean {
+  try {
+    return lockDescriptor(descriptor, mode);
+  } catch (cause) {
+    const finding =
+      `there is no lock to be had for ${path} (is the program flock installed?); ` +
+      'pass lock: false if nothing else opens it';
+    throw openError('ENOTSUP', finding, cause);
+  }
+}
+
+/** F3: the file first, then the directory that names it. */
+function establish(path: string, descriptor: number, size: number): void {
+  try {
+    ftruncateSync(descriptor, size);
+    fsyncSync(descriptor);
+    if (platform !== 'win32') syncDirectory(dirname(path));
+  } catch (error) {
+    throw explain(path, error, 'create');
+  }
+}
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+function measure(path: string, stats: Stats): number {
+  checkKind(path, stats);
+  const size = stats.isBlockDevice() ? blockDeviceSize(path, stats.rdev) : stats.size;
+  if (size >= SIZE_MIN) return size;
+  throw openError('EINVAL', `${path} has ${size} bytes, an image at least ${SIZE_MIN}`);
+}
+
+/** Node has no ioctl, so BLKGETSIZE64 is out of reach; Linux also tells through sysfs. */
+function blockDeviceSize(path: string, device: number): number {
+  const { major, minor } = deviceNumbers(device);
+  try {
+    return Number(readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * SYS_SECTOR;
+  } catch (cause) {
+    throw openError('ENOTSUP', `the size of the block device ${path} is not to be had`, cause);
+  }
+}
+
+/** Linux's 64-bit device number: minor 0-7, major 8-19, minor 20-31, major 32-43. */
+export function deviceNumbers(device: number): { major: number; minor: number } {
+  const number = BigInt(device);
+  return {
+    major: Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n)),
+    minor: Number((number & 0xffn) | ((number >> 12n) & 0xffffff00n)),
+  };
+}
+
+/** However the image is reached, its owner file lies beside the image itself. */
+function ownerOf(path: string): string {
+  return describeOwner(realpathSync(path));
+}
+
+function explain(path: string, error: unknown, wanted: 'read' | 'write' | 'create'): Error {
+  const code = deviceCode(error);
+  switch (errorCode(error)) {
+    case 'ENOENT':
+      return openError(code, `${wanted === 'create' ? dirname(path) : path} does not exist`, error);
+    case 'ENOTDIR':
+      return openError(code, `${path} leads through something that is not a directory`, error);
+    case 'EEXIST':
+      return openError(code, `${path} exists already`, error);
+    case 'EACCES':
+    case 'EPERM':
+      return openError(code, `no permission to ${wanted} ${path}`, error);
+    case 'EROFS':
+      return openError(code, `${path} lies on a read-only file system`, error);
+    case 'ENOSPC':
+      return openError(code, `no space is left for ${path}`, error);
+    // From open(2) itself: a lock flag that found the file locked.
+    case 'EAGAIN':
+      return openError('EBUSY', `${path} is ${ownerOf(path)}`, error);
+    case 'EBUSY':
+      return openError(code, `${path} is mounted, or ${ownerOf(path)}`, error);
+    default:
+      return openError(code, `the host refuses ${path}: ${(error as Error).message}`, error);
+  }
+}

@@ -1,0 +1,3 @@
+/** device, the part of the room that needs Node. */
+export { FileDevice } from './file.ts';
+export type { FileDeviceOptions } from './image-file.ts';

@@ -1,0 +1,129 @@
+/**
+ * What iomap keeps of a file, and what the files of a volume share.
+ */
+import { BLOCK_SIZE, type Frame, NO_FRAME, type Operation, type Plan } from '../base/index.ts';
+import {
+  type BlockCache,
+  FOLIO_BLOCKS,
+  FOLIO_SIZE,
+  type Folio,
+  type FolioOwner,
+  FolioTable,
+  NO_FOLIO,
+} from '../cache/index.ts';
+import type { MappingOps } from './mapping.ts';
+import { RangeLock } from './range-lock.ts';
+import { Writeback, type WritebackOps } from './writeback.ts';
+
+/** The memory that the files of a volume share, and the bound on what of it may be dirty. */
+export class BufferPool {
+  readonly blocks: BlockCache;
+  readonly folios: FolioTable = new FolioTable();
+  /** Blocks that are dirty or under writeback. */
+  dirtyBlocks = 0;
+  /** A write that would bring more waits for writeback. */
+  readonly dirtyLimit: number;
+  /** How dirty data finds its place. */
+  readonly ops: WritebackOps;
+  /** Writebacks that have begun and not ended. */
+  readonly active: Set<Operation<unknown>> = new Set();
+  #relief: Writeback | undefined;
+
+  constructor(blocks: BlockCache, ops: WritebackOps, dirtyLimit: number = blocks.frameCount >>> 1) {
+    this.blocks = blocks;
+    this.ops = ops;
+    this.dirtyLimit = dirtyLimit;
+  }
+
+  /**
+   * An operation after which there is less dirty data. Whoever asks while it runs gets the same.
+   */
+  relief(): Operation<number> {
+    if (this.#relief === undefined || this.#relief.done) {
+      this.#relief = new Writeback(this, { blocks: this.dirtyLimit >>> 2 });
+    }
+    return this.#relief;
+  }
+
+  /**
+   * True if no data of the chosen files (all, if none are chosen) is dirty or in flight; otherwise
+   * the plan follows what brings that nearer.
+   */
+  drained(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
+    if (this.dirtyBlocks === 0) return true;
+    const { folios } = this;
+    for (let folio = folios.oldest; folio !== NO_FOLIO; folio = folios.younger(folio)) {
+      if (only !== undefined && !only(folios.ownerOf(folio) as IomapFile)) continue;
+      plan.follow(new Writeback(this, { only }));
+      return false;
+    }
+    for (const writeback of this.active) {
+      if ((writeback as Writeback).touches(only)) plan.follow(writeback);
+    }
+    return plan.after.length === 0;
+  }
+
+  /** Largest number of bytes that one turn of a write covers: 1 MiB, less in a small cache. */
+  get chunkSize(): number {
+    return Math.min(256, this.dirtyLimit >>> 1) * BLOCK_SIZE;
+  }
+}
+
+export abstract class IomapFile implements FolioOwner {
+  abstract readonly id: number;
+  abstract readonly ops: MappingOps;
+  /** Bytes, dirty data included. */
+  abstract size: number;
+
+  readonly pool: BufferPool;
+  firstFolio: Folio = NO_FOLIO;
+  folioCount = 0;
+  /** Held by writes, truncates and the like that span several turns. */
+  readonly lock: RangeLock = new RangeLock();
+  /** Held by writeback from the choice of its blocks until the map knows them. */
+  readonly cowLock: RangeLock = new RangeLock();
+  /** Where the last round of writeback stopped, in folios; the next goes on from there. */
+  writebackIndex = 0;
+
+  constructor(pool: BufferPool) {
+    this.pool = pool;
+  }
+
+  /** True if the map knows everything that was written. */
+  get clean(): boolean {
+    return this.folioCount === 0;
+  }
+
+  /** The frame of the dirty data, or data under writeback, at a file offset; or NO_FRAME. */
+  frameAt(offset: number): Frame {
+    const { folios } = this.pool;
+    const folio = folios.find(this, Math.floor(offset / FOLIO_SIZE));
+    if (folio === NO_FOLIO) return NO_FRAME;
+    return folios.frame(folio, Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS);
+  }
+
+  /**
+   * Drops dirty blocks from file offset `from` (a multiple of the block size) on. Nothing of it may
+   * be under writeback. Returns how many blocks and how many folios are dirty no longer.
+   */
+  dropDirty(from: number): { blocks: number; folios: number } {
+    const { folios, blocks } = this.pool;
+    const dropped = { blocks: 0, folios: 0 };
+    let next = this.firstFolio;
+    while (next !== NO_FOLIO) {
+      const folio = next;
+      next = folios.nextOf(folio);
+      const start = (folios.index[folio] as number) * FOLIO_SIZE;
+      if (start + FOLIO_SIZE <= from) continue;
+      for (let i = 0; i < FOLIO_BLOCKS; i++) {
+        if (start + i * BLOCK_SIZE < from || folios.frame(folio, i) === NO_FRAME) continue;
+        if (folios.clearDirty(folio, i)) dropped.folios++;
+        blocks.give(folios.detach(folio, i));
+        dropped.blocks++;
+      }
+      if (folios.uptodate[folio] === 0) folios.remove(folio);
+    }
+    this.pool.dirtyBlocks -= dropped.blocks;
+    return dropped;
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * iomap: file input and output over mappings.
+ *
+ * Every read-modify-write has two sides, a destination and its sources (mapping.ts). This room owns
+ * the loops, the dirty data and the locks; it knows neither trees nor devices. A filesystem
+ * supplies {@link MappingOps} and {@link WritebackOps}, a driver moves the bytes that plans ask
+ * for. Any filesystem can use it: `toy-filesystem.ts` in the tests is a complete one in under 200
+ * lines.
+ */
+export { BufferPool, IomapFile } from './file.ts';
+export {
+  Edge,
+  Mapping,
+  MappingAnswer,
+  MappingFlag,
+  type MappingOps,
+  MappingRequest,
+  MappingType,
+  RequestFlag,
+  type WriteOutcome,
+} from './mapping.ts';
+export { type LockRange, RangeLock } from './range-lock.ts';
+export { BufferedRead } from './read.ts';
+export { Truncate } from './truncate.ts';
+export { BufferedWrite, DirtyChunk } from './write.ts';
+export {
+  type Ioend,
+  type Placement,
+  Writeback,
+  type WritebackOps,
+  type WritebackOptions,
+} from './writeback.ts';

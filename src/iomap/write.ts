@@ -1,0 +1,296 @@
+/**
+ * Buffered write: into folios, through a destination and its sources.
+ *
+ * The caller's bytes go into the destination, space reserved in the CoW fork that has no address
+ * yet. Only a first or last block that the write covers in part, and that no folio has, needs its
+ * old bytes: there a source is asked for, and it is read only if it is mapped. An aligned write
+ * looks nothing up.
+ *
+ * A chunk is written in the turn in which everything it needs is in memory: a reader sees all of a
+ * chunk or nothing of it. A write that could not be done in one turn holds its range until it ends.
+ */
+import {
+  assert,
+  BLOCK_SIZE,
+  type Frame,
+  NO_FRAME,
+  type Plan,
+  PlannedOperation,
+} from '../base/index.ts';
+import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio } from '../cache/index.ts';
+import type { BufferPool, IomapFile } from './file.ts';
+import {
+  Edge,
+  type Mapping,
+  MappingAnswer,
+  MappingRequest,
+  MappingType,
+  RequestFlag,
+  type WriteOutcome,
+} from './mapping.ts';
+import { wantMapped } from './read.ts';
+
+/**
+ * Fills bytes of the destination: `length` of them from file offset `at`, at `start` in `bytes`.
+ */
+type Fill = (bytes: Uint8Array, start: number, at: number, length: number) => void;
+
+/**
+ * One chunk of any operation that changes bytes through folios: what {@link BufferedWrite} copies
+ * and {@link ZeroTail} clears goes the same way.
+ */
+export class DirtyChunk {
+  readonly #request = new MappingRequest();
+  readonly #answer = new MappingAnswer();
+  readonly #outcome: WriteOutcome = { written: 0, newBlocks: 0, newFolios: 0 };
+  #file!: IomapFile;
+  #start = 0;
+  #end = 0;
+  #head: Frame = NO_FRAME;
+  #tail: Frame = NO_FRAME;
+  #held = false;
+
+  get end(): number {
+    return this.#end;
+  }
+
+  /**
+   * Maps the destination of [start, end) or of a first part of it, and brings in the old bytes of
+   * its edges. False if the plan has needs; then nothing is reserved. If true, {@link write} or
+   * {@link cancel} must follow in the same turn.
+   */
+  map(file: IomapFile, start: number, end: number, plan: Plan): boolean {
+    this.#file = file;
+    this.#start = start;
+    const { pool } = file;
+    const blocks = Math.ceil(end / BLOCK_SIZE) - Math.floor(start / BLOCK_SIZE);
+    if (!this.#throttle(pool, blocks, plan)) return false;
+    const request = this.#request;
+    request.offset = start;
+    request.length = end - start;
+    request.flag = RequestFlag.WRITE;
+    request.edges = this.#edges(file, start, end);
+    const answer = this.#answer;
+    answer.clear();
+    if (!file.ops.begin(file, request, answer, plan)) return false;
+    this.#held = true;
+    this.#end = Math.min(end, answer.destination.end);
+    this.#head = this.#source(Edge.HEAD, start, plan);
+    this.#tail = this.#source(Edge.TAIL, this.#end - 1, plan);
+    if (plan.ready && pool.blocks.room(plan, blocks + 1)) return true;
+    this.cancel();
+    return false;
+  }
+
+  /** Nothing is written after all: the reservation goes back. */
+  cancel(): void {
+    if (!this.#held) return;
+    this.#finish(0, 0, 0);
+  }
+
+  /** Writes what was mapped and makes it dirty. */
+  write(fill: Fill): void {
+    assert(this.#held, 'a chunk is mapped before it is written');
+    const { folios } = this.#file.pool;
+    let newBlocks = 0;
+    let newFolios = 0;
+    if (this.#answer.moved !== undefined) {
+      newBlocks++;
+      if (this.#takeInline(this.#answer.moved)) newFolios++;
+    }
+    for (let at = this.#start; at < this.#end; ) {
+      const folio = folios.obtain(this.#file, Math.floor(at / FOLIO_SIZE));
+      if (folios.dirty[folio] === 0) newFolios++;
+      const stop = Math.min(this.#end, ((folios.index[folio] as number) + 1) * FOLIO_SIZE);
+      while (at < stop) {
+        const from = at % BLOCK_SIZE;
+        const length = Math.min(BLOCK_SIZE - from, stop - at);
+        const i = Math.floor(at / BLOCK_SIZE) % FOLIO_BLOCKS;
+        const frame = this.#writable(folio, i, at, length);
+        fill(this.#file.pool.blocks.bytes, frame * BLOCK_SIZE + from, at, length);
+        if (folios.markDirty(folio, i)) newBlocks++;
+        at += length;
+      }
+    }
+    this.#finish(this.#end - this.#start, newBlocks, newFolios);
+  }
+
+  /** Inline data becomes dirty data. True if its folio had no dirty block before. */
+  #takeInline(inline: Uint8Array): boolean {
+    const { folios, blocks } = this.#file.pool;
+    const folio = folios.obtain(this.#file, 0);
+    const fresh = folios.dirty[folio] === 0;
+    const frame = blocks.take();
+    const view = blocks.view(frame);
+    view.set(inline);
+    view.fill(0, inline.length);
+    this.#file.pool.dirtyBlocks++;
+    folios.attach(folio, 0, frame);
+    folios.markDirty(folio, 0);
+    return fresh;
+  }
+
+  #finish(written: number, newBlocks: number, newFolios: number): void {
+    this.#held = false;
+    const outcome = this.#outcome;
+    outcome.written = written;
+    outcome.newBlocks = newBlocks;
+    outcome.newFolios = newFolios;
+    this.#file.ops.end(this.#file, this.#request, this.#answer, outcome);
+  }
+
+  /** The frame of a block that the write may change, with its old bytes where they are kept. */
+  #writable(folio: Folio, i: number, at: number, length: number): Frame {
+    const { folios, blocks } = this.#file.pool;
+    const present = folios.frame(folio, i);
+    const flying = ((folios.writeback[folio] as number) & (1 << i)) !== 0;
+    if (present !== NO_FRAME && !flying) return present;
+    const frame = blocks.take();
+    this.#file.pool.dirtyBlocks++;
+    if (length < BLOCK_SIZE) this.#keepOld(frame, present, at);
+    folios.writeback[folio] = (folios.writeback[folio] as number) & ~(1 << i);
+    folios.attach(folio, i, frame);
+    return frame;
+  }
+
+  /** Old bytes of a block: from the data under writeback, from the source, or zeros. */
+  #keepOld(frame: Frame, present: Frame, at: number): void {
+    const { blocks } = this.#file.pool;
+    const blockStart = at - (at % BLOCK_SIZE);
+    let old = present;
+    if (old === NO_FRAME) old = blockStart <= this.#start ? this.#head : this.#tail;
+    if (old !== NO_FRAME) {
+      blocks.copyFrame(old, frame);
+      return;
+    }
+    const start = frame * BLOCK_SIZE;
+    blocks.bytes.fill(0, start, start + BLOCK_SIZE);
+    const inline = this.#inlineAt(blockStart);
+    if (inline !== undefined)
+      blocks.bytes.set(inline.subarray(blockStart, blockStart + BLOCK_SIZE), start);
+  }
+
+  #inlineAt(offset: number): Uint8Array | undefined {
+    const answer = this.#answer;
+    for (let i = 0; i < answer.sourceCount; i++) {
+      const source = answer.sources[i] as Mapping;
+      if (source.type === MappingType.INLINE && offset >= source.offset && offset < source.end) {
+        return source.inline;
+      }
+    }
+    return undefined;
+  }
+
+  /** The frame with the old bytes of an edge; NO_FRAME if they are zeros, inline or not needed. */
+  #source(edge: number, at: number, plan: Plan): Frame {
+    if ((this.#request.edges & edge) === 0) return NO_FRAME;
+    const source = this.#answer.sourceAt(at);
+    if (source.type !== MappingType.MAPPED) return NO_FRAME;
+    return wantMapped(this.#file, source, at, plan);
+  }
+
+  /**
+   * Which edges cover a block in part whose old bytes are neither in a folio nor beyond the end.
+   */
+  #edges(file: IomapFile, start: number, end: number): number {
+    let edges = Edge.NONE as number;
+    const headStart = start - (start % BLOCK_SIZE);
+    const tailStart = end - (end % BLOCK_SIZE);
+    const headEnd = headStart + BLOCK_SIZE;
+    if ((start !== headStart || end < headEnd) && this.#isOld(file, headStart)) edges |= Edge.HEAD;
+    if (tailStart !== end && tailStart > headStart && this.#isOld(file, tailStart)) {
+      edges |= Edge.TAIL;
+    }
+    return edges;
+  }
+
+  #isOld(file: IomapFile, blockStart: number): boolean {
+    return blockStart < file.size && file.frameAt(blockStart) === NO_FRAME;
+  }
+
+  #throttle(pool: BufferPool, blocks: number, plan: Plan): boolean {
+    if (pool.dirtyBlocks + blocks <= pool.dirtyLimit) return true;
+    plan.follow(pool.relief());
+    return false;
+  }
+}
+
+/** Writes `data` at `position`; its result is the bytes written. */
+export class BufferedWrite extends PlannedOperation<number> {
+  readonly #chunk = new DirtyChunk();
+  #file!: IomapFile;
+  #data!: Uint8Array;
+  #dataAt = 0;
+  #start = 0;
+  #position = 0;
+  #end = 0;
+  #locked = false;
+
+  /** Makes the operation ready to run, again. */
+  begin(file: IomapFile, position: number, data: Uint8Array, from = 0, length = data.length): this {
+    this.#file = file;
+    this.#data = data;
+    this.#dataAt = from;
+    this.#start = position;
+    this.#position = position;
+    this.#end = position + length;
+    this.renew();
+    return this;
+  }
+
+  protected override prepare(plan: Plan): void {
+    if (this.#position === this.#end) return;
+    if (!this.#mayWrite(plan)) return;
+    const { chunkSize } = this.#file.pool;
+    const boundary = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
+    const ready = this.#chunk.map(this.#file, this.#position, Math.min(this.#end, boundary), plan);
+    if (!ready && !this.#locked) {
+      this.#locked = true;
+      this.#file.lock.acquire(this, this.#range(), plan);
+    }
+  }
+
+  protected override apply(): boolean {
+    if (this.#position < this.#end) {
+      const from = this.#position;
+      this.#chunk.write(this.#fill);
+      this.#position = this.#chunk.end;
+      this.wrote(from, this.#position - from);
+    }
+    return this.#position < this.#end ? false : this.finish(this.#end - this.#start);
+  }
+
+  /** A chunk was written: called in the same turn. */
+  protected wrote(_position: number, _length: number): void {}
+
+  protected override release(): void {
+    this.#chunk.cancel();
+    if (this.#locked) this.#file.lock.release(this);
+    this.#locked = false;
+    if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
+  }
+
+  /** Chunks that were written before something failed stay written and are reported. */
+  override fail(error: Error): void {
+    if (this.#position > this.#start && !this.done) this.finish(this.#position - this.#start);
+    else super.fail(error);
+  }
+
+  readonly #fill: Fill = (bytes, start, at, length) => {
+    const from = this.#dataAt + at - this.#start;
+    const data = this.#data;
+    if (from === 0 && length === data.length) bytes.set(data, start);
+    else bytes.set(data.subarray(from, from + length), start);
+  };
+
+  /** One turn needs no lock of its own, it only must not cut across somebody who holds one. */
+  #mayWrite(plan: Plan): boolean {
+    const { lock } = this.#file;
+    if (this.#locked) return lock.acquire(this, this.#range(), plan);
+    return lock.idle || lock.free(this, this.#range(), plan);
+  }
+
+  #range(): { start: number; end: number; exclusive: boolean } {
+    return { start: this.#start, end: this.#end, exclusive: true };
+  }
+}

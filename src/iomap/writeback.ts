@@ -1,0 +1,337 @@
+/**
+ * Writeback: dirty folios become blocks that the file's map knows.
+ *
+ *   choose    the oldest dirty folios, and with each all others of its file, in file order
+ *   place     the filesystem allocates runs; from here on the frames are frozen (F2)
+ *   write     one transfer per run, all at once
+ *   complete  the filesystem maps all runs in one turn; the frames become clean cached blocks
+ *
+ * The run in flight with the duty to record it is an *ioend*. Whatever fails before `complete`
+ * leaves the old mapping as it was and the data dirty.
+ *
+ * B1. From place to complete the range is held in the file's CoW lock, so that an older version of
+ *     a block is never mapped over a newer one, and nobody cuts the file under a run in flight.
+ * B2. A map changes before the write behind it is declared ended, never after.
+ */
+import {
+  assert,
+  BLOCK_SIZE,
+  type Block,
+  type Frame,
+  PlainIo,
+  type Plan,
+  PlannedOperation,
+} from '../base/index.ts';
+import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio, NO_FOLIO } from '../cache/index.ts';
+import type { BufferPool, IomapFile } from './file.ts';
+
+/** A run of blocks of one file on its way to the device. */
+export interface Ioend {
+  readonly file: IomapFile;
+  /** File offset of the first block. */
+  readonly offset: number;
+  readonly frames: readonly Frame[];
+  /** Checksum of each frame. */
+  readonly checksums: Uint32Array;
+  /** Bytes of the file when the run was frozen. */
+  readonly size: number;
+  /** First block on the device; undefined if the data goes into the inode itself. */
+  readonly block: Block | undefined;
+  /** Folios that stopped being dirty with this run: what was reserved for each can go. */
+  readonly folios: number;
+}
+
+/** Where a run goes. */
+export interface Placement {
+  block: Block;
+  /** Blocks that follow each other there; at least 1. */
+  count: number;
+}
+
+/** What a filesystem does for writeback. `plan*` may miss; the others may not (O1). */
+export interface WritebackOps {
+  /** True if a file is small enough to be kept in its inode. */
+  isInline(file: IomapFile): boolean;
+  /** Makes sure that {@link place} finds `blocks` blocks. */
+  planPlace(blocks: number, plan: Plan): boolean;
+  /** Allocates up to `blocks` blocks for the dirty data at `offset`. Their space is reserved. */
+  place(file: IomapFile, offset: number, blocks: number, placement: Placement): void;
+  planComplete(ioend: Ioend, plan: Plan): boolean;
+  /** Maps the run, gives back what was there, and ends the reservation. */
+  complete(ioend: Ioend): void;
+  /**
+   * The write failed: the allocated blocks go back. Of the reservation, `released` is no longer
+   * needed, since newer data has its own.
+   */
+  cancel(ioend: Ioend, released: { blocks: number; folios: number }): void;
+}
+
+export interface WritebackOptions {
+  /** Which files; all if it is left out. */
+  readonly only?: ((file: IomapFile) => boolean) | undefined;
+  /** Stop after this many blocks; everything that is dirty at the start if it is left out. */
+  readonly blocks?: number;
+}
+
+/** Blocks of one round: 4 MiB. */
+const BATCH_BLOCKS = 1024;
+
+/** Folios of one file that a round takes, in file order. */
+interface Choice {
+  readonly file: IomapFile;
+  readonly folios: Folio[];
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Writes dirty data back; its result is the number of blocks. */
+export class Writeback extends PlannedOperation<number> {
+  readonly shared = true;
+  readonly #pool: BufferPool;
+  readonly #only: ((file: IomapFile) => boolean) | undefined;
+  #budget: number;
+  #written = 0;
+  #choices: Choice[] = [];
+  #ioends: Ioend[] = [];
+  #writes: PlainIo[] = [];
+
+  constructor(pool: BufferPool, options: WritebackOptions = {}) {
+    super();
+    this.#pool = pool;
+    this.#only = options.only;
+    this.#budget = options.blocks ?? pool.dirtyBlocks;
+  }
+
+  /** True if a run of one of these files is in flight. */
+  touches(only: ((file: IomapFile) => boolean) | undefined): boolean {
+    return this.#ioends.some(({ file }) => only === undefined || only(file));
+  }
+
+  protected override prepare(plan: Plan): void {
+    this.#pool.active.add(this);
+    if (this.#ioends.length === 0) this.#choose(plan);
+    else if (this.#writes.length > 0) this.#awaitWrites(plan);
+    else for (const ioend of this.#ioends) this.#pool.ops.planComplete(ioend, plan);
+  }
+
+  protected override apply(): boolean {
+    if (this.#ioends.length > 0) this.#complete();
+    else if (this.#choices.length > 0) this.#place();
+    else return this.finish(this.#written);
+    return false;
+  }
+
+  /** A failed write leaves its data dirty. */
+  override fail(error: Error): void {
+    for (const ioend of this.#ioends) this.#revert(ioend);
+    this.#ioends = [];
+    super.fail(error);
+  }
+
+  protected override release(): void {
+    this.#pool.active.delete(this);
+    for (const { file } of this.#choices) file.cowLock.release(this);
+    if (this.plan.pinned.length > 0) this.#pool.blocks.unpin(this.plan);
+  }
+
+  #choose(plan: Plan): void {
+    const { folios, ops } = this.#pool;
+    this.#choices = [];
+    let left = Math.min(BATCH_BLOCKS, this.#budget, this.#pool.dirtyLimit);
+    let wanted = 0;
+    const seen = new Set<IomapFile>();
+    for (let folio = folios.oldest; folio !== NO_FOLIO && left > 0; folio = folios.younger(folio)) {
+      const file = folios.ownerOf(folio) as IomapFile;
+      if (seen.has(file)) continue;
+      seen.add(file);
+      if (this.#only !== undefined && !this.#only(file)) continue;
+      const choice = this.#chooseFrom(file, left);
+      if (!file.cowLock.free(this, { ...choice, exclusive: true }, plan)) continue;
+      this.#choices.push(choice);
+      const blocks = countDirty(this.#pool, choice.folios);
+      if (!ops.isInline(file)) wanted += blocks;
+      left -= blocks;
+    }
+    // Files that somebody else is writing back are left to him, unless there is nothing else to do.
+    if (this.#choices.length > 0) plan.after.length = 0;
+    if (wanted > 0) ops.planPlace(wanted, plan);
+  }
+
+  /** Dirty folios of a file in file order, from where the last round stopped. */
+  #chooseFrom(file: IomapFile, blocks: number): Choice {
+    const { folios } = this.#pool;
+    const dirty: Folio[] = [];
+    for (let folio = file.firstFolio; folio !== NO_FOLIO; folio = folios.nextOf(folio)) {
+      if (folios.dirty[folio] !== 0) dirty.push(folio);
+    }
+    const index = folios.index;
+    dirty.sort((a, b) => (index[a] as number) - (index[b] as number));
+    const from = dirty.findIndex((folio) => (index[folio] as number) >= file.writebackIndex);
+    const ordered = from > 0 ? dirty.slice(from) : dirty;
+    let taken = 0;
+    let count = 0;
+    while (taken < ordered.length && count < blocks) {
+      count += bitCount(folios.dirty[ordered[taken++] as Folio] as number);
+    }
+    const chosen = ordered.slice(0, taken);
+    return {
+      file,
+      folios: chosen,
+      start: (index[chosen[0] as Folio] as number) * FOLIO_SIZE,
+      end: ((index[chosen[taken - 1] as Folio] as number) + 1) * FOLIO_SIZE,
+    };
+  }
+
+  /** Freezes what was chosen, finds it a place and makes the transfers. */
+  #place(): void {
+    const plan = this.plan;
+    for (const choice of this.#choices) {
+      const { file, start, end } = choice;
+      const held = file.cowLock.acquire(this, { start, end, exclusive: true }, plan);
+      assert(held, 'the range was free when it was chosen');
+      file.writebackIndex = end / FOLIO_SIZE;
+      const inline = this.#pool.ops.isInline(file);
+      for (const run of this.#runs(choice)) this.#freeze(file, run, inline);
+    }
+    this.#writes = this.#ioends
+      .filter((ioend) => ioend.block !== undefined)
+      .map((ioend) => writeRun(this.#pool, ioend));
+  }
+
+  /** Contiguous dirty blocks of the chosen folios: file block, count, and folios each ends. */
+  #runs(choice: Choice): { first: number; count: number; folios: number }[] {
+    const runs: { first: number; count: number; folios: number }[] = [];
+    let last: { first: number; count: number; folios: number } | undefined;
+    for (const folio of choice.folios) {
+      const dirty = this.#pool.folios.dirty[folio] as number;
+      const base = (this.#pool.folios.index[folio] as number) * FOLIO_BLOCKS;
+      for (let i = 0; i < FOLIO_BLOCKS; i++) {
+        if ((dirty & (1 << i)) === 0) continue;
+        if (last === undefined || last.first + last.count !== base + i) {
+          last = { first: base + i, count: 0, folios: 0 };
+          runs.push(last);
+        }
+        last.count++;
+      }
+      if (last !== undefined) last.folios++;
+    }
+    return runs;
+  }
+
+  #freeze(
+    file: IomapFile,
+    run: { first: number; count: number; folios: number },
+    inline: boolean,
+  ): void {
+    const placement: Placement = { block: 0 as Block, count: run.count };
+    let { first, count, folios } = run;
+    while (count > 0) {
+      const offset = first * BLOCK_SIZE;
+      if (!inline) this.#pool.ops.place(file, offset, count, placement);
+      const taken = placement.count;
+      const frames = Array.from({ length: taken }, (_, i) => this.#freezeBlock(file, first + i));
+      const checksums = Uint32Array.from(frames, (frame) => this.#pool.blocks.checksumOf(frame));
+      const block = inline ? undefined : placement.block;
+      this.#ioends.push({ file, offset, frames, checksums, size: file.size, block, folios });
+      folios = 0;
+      first += taken;
+      count -= taken;
+    }
+  }
+
+  /** From here on the block's frame is written, not changed. */
+  #freezeBlock(file: IomapFile, fileBlock: number): Frame {
+    const { folios } = this.#pool;
+    const folio = folios.find(file, Math.floor(fileBlock / FOLIO_BLOCKS));
+    const i = fileBlock % FOLIO_BLOCKS;
+    folios.clearDirty(folio, i);
+    folios.writeback[folio] = (folios.writeback[folio] as number) | (1 << i);
+    return folios.frame(folio, i);
+  }
+
+  #awaitWrites(plan: Plan): void {
+    for (const write of this.#writes) if (!write.finished) plan.need(write);
+    if (plan.ready) {
+      this.#writes = [];
+      this.prepare(plan);
+    }
+  }
+
+  #complete(): void {
+    for (const ioend of this.#ioends) {
+      if (ioend.block === undefined && !this.#pool.ops.isInline(ioend.file)) {
+        // The file has outgrown its inode meanwhile: its data needs blocks, in another round.
+        this.#revert(ioend);
+        continue;
+      }
+      this.#pool.ops.complete(ioend);
+      this.#thaw(ioend);
+      this.#written += ioend.frames.length;
+    }
+    for (const { file } of this.#choices) file.cowLock.release(this);
+    this.#budget -= this.#ioends.reduce((sum, ioend) => sum + ioend.frames.length, 0);
+    this.#ioends = [];
+    this.#choices = [];
+    this.#pool.blocks.unpin(this.plan);
+  }
+
+  /** The map knows the run: its frames leave the folios for the block cache. */
+  #thaw(ioend: Ioend): void {
+    const { blocks } = this.#pool;
+    ioend.frames.forEach((frame, k) => {
+      this.#detach(ioend, k);
+      if (ioend.block === undefined) blocks.give(frame);
+      else blocks.adopt(frame, (ioend.block + k) as Block);
+    });
+    this.#pool.dirtyBlocks -= ioend.frames.length;
+  }
+
+  /** Takes frame `k` of a run out of its folio, unless a newer write has replaced it there. */
+  #detach(ioend: Ioend, k: number): void {
+    const { folios } = this.#pool;
+    const fileBlock = ioend.offset / BLOCK_SIZE + k;
+    const folio = folios.find(ioend.file, Math.floor(fileBlock / FOLIO_BLOCKS));
+    if (folio === NO_FOLIO) return;
+    const i = fileBlock % FOLIO_BLOCKS;
+    if (folios.frame(folio, i) !== ioend.frames[k]) return;
+    folios.detach(folio, i);
+    if (folios.uptodate[folio] === 0) folios.remove(folio);
+  }
+
+  /** The write failed: data that nobody has replaced meanwhile is dirty again. */
+  #revert(ioend: Ioend): void {
+    const { folios, blocks } = this.#pool;
+    const released = { blocks: 0, folios: ioend.folios };
+    ioend.frames.forEach((frame, k) => {
+      const fileBlock = ioend.offset / BLOCK_SIZE + k;
+      const folio = folios.find(ioend.file, Math.floor(fileBlock / FOLIO_BLOCKS));
+      const i = fileBlock % FOLIO_BLOCKS;
+      if (folio !== NO_FOLIO && folios.frame(folio, i) === frame) {
+        if (folios.dirty[folio] === 0) released.folios--;
+        folios.writeback[folio] = (folios.writeback[folio] as number) & ~(1 << i);
+        folios.markDirty(folio, i);
+      } else {
+        blocks.give(frame);
+        this.#pool.dirtyBlocks--;
+        released.blocks++;
+      }
+    });
+    this.#pool.ops.cancel(ioend, released);
+  }
+}
+
+/** The transfer of one run. */
+function writeRun(pool: BufferPool, ioend: Ioend): PlainIo {
+  const buffers = ioend.frames.map((frame) => pool.blocks.view(frame));
+  return new PlainIo('write', (ioend.block as number) * BLOCK_SIZE, buffers);
+}
+
+function countDirty(pool: BufferPool, chosen: readonly Folio[]): number {
+  return chosen.reduce((sum, folio) => sum + bitCount(pool.folios.dirty[folio] as number), 0);
+}
+
+function bitCount(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}

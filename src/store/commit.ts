@@ -1,0 +1,171 @@
+/**
+ * Commit: everything done so far becomes durable, as one.
+ *
+ *   drain       dirty file data is written back; after two rounds new mutations wait
+ *   close       in one turn: trees sealed, counts and index copied, the next txg opened
+ *   write       nodes, counts and index, all to places that no durable root uses
+ *   flush       the first of two
+ *   superblock  to the next place of the ring, at both ends of the image
+ *   flush       the second; now the old root is history
+ *
+ * X1. The superblock is written only after the first flush has succeeded.
+ * X2. What txg N freed is handed out again only after N + 1 is durable.
+ * X3. The first failure of a write or a flush stops all changes: the volume is read-only from
+ *     then on, and what the device has is the last root whose second flush succeeded.
+ *
+ * A power cut before the second flush leaves the old state or the new one, never a mixture: the
+ * superblock is one block with a checksum of its own, and names everything else by checksum.
+ */
+import {
+  BLOCK_SIZE,
+  type Block,
+  checksum64,
+  type Frame,
+  type Operation,
+  PlainIo,
+  type Plan,
+  PlannedOperation,
+  type Txg,
+} from '../base/index.ts';
+import { encodeSuperblock, indexPlace, superblockPlace, timeFromMs } from '../format/index.ts';
+import type { Store } from './store.ts';
+
+const Phase = { DRAIN: 0, WRITE: 1, FLUSH: 2, SUPERBLOCK: 3, LAST_FLUSH: 4 } as const;
+type Phase = (typeof Phase)[keyof typeof Phase];
+
+/** Rounds of draining before mutations are made to wait. */
+const OPEN_ROUNDS = 2;
+
+/** Makes a commit; its result is the number of the txg that is durable. */
+export class Commit extends PlannedOperation<Txg> {
+  readonly shared = true;
+  /** True once later changes belong to the next txg. */
+  closed = false;
+  readonly #store: Store;
+  readonly #previous: Operation<unknown> | undefined;
+  #phase: Phase = Phase.DRAIN;
+  #rounds = 0;
+  #io: PlainIo[] = [];
+  #frames: Frame[] = [];
+  #freed: Block[] = [];
+  #superblock: Uint8Array = new Uint8Array(0);
+  #txg = 0 as Txg;
+
+  /** `previous` is a commit that has closed and not ended: this one comes after it. */
+  constructor(store: Store, previous: Operation<unknown> | undefined) {
+    super();
+    this.#store = store;
+    this.#previous = previous;
+  }
+
+  protected override prepare(plan: Plan): void {
+    if (this.#phase !== Phase.DRAIN) {
+      for (const io of this.#io) if (!io.finished) plan.need(io);
+      return;
+    }
+    if (this.#previous !== undefined && !this.#previous.done) plan.follow(this.#previous);
+    if (!plan.ready) return;
+    const store = this.#store;
+    if (store.failure !== undefined) throw store.failure;
+    if (++this.#rounds > OPEN_ROUNDS && store.gate === undefined) store.gate = this;
+    store.client.drained(plan);
+  }
+
+  protected override apply(): boolean {
+    switch (this.#phase) {
+      case Phase.DRAIN:
+        if (!this.#hasChanges()) return this.finish(this.#store.state.txg);
+        this.#close();
+        return false;
+      case Phase.WRITE:
+        return this.#flush(Phase.FLUSH);
+      case Phase.SUPERBLOCK:
+        return this.#flush(Phase.LAST_FLUSH);
+      case Phase.FLUSH:
+        this.#writeSuperblock();
+        return false;
+      default:
+        this.#release();
+        return this.finish(this.#txg);
+    }
+  }
+
+  override fail(error: Error): void {
+    if (this.closed && !this.done) this.#store.latch(error);
+    super.fail(error);
+  }
+
+  protected override release(): void {
+    if (this.#store.gate === this) this.#store.gate = undefined;
+  }
+
+  #flush(phase: Phase): false {
+    this.#io = [new PlainIo('flush')];
+    this.#phase = phase;
+    return false;
+  }
+
+  #hasChanges(): boolean {
+    const { dirty, groups, space } = this.#store;
+    return dirty.count > 0 || groups.hasChanges || space.pending > 0;
+  }
+
+  #close(): void {
+    const store = this.#store;
+    store.client.seal();
+    this.#txg = store.txg;
+    this.#frames = store.dirty.close();
+    this.#freed = store.space.close();
+    this.#io = this.#frames.map((frame) => nodeWrite(store, frame));
+    for (const { position, bytes } of store.groups.close(this.#txg)) {
+      this.#io.push(new PlainIo('write', position, [bytes]));
+    }
+    this.#closeIndex();
+    this.#superblock = encodeSuperblock({ ...store.superblock, state: store.state });
+    store.txg = (store.txg + 1) as Txg;
+    this.#phase = Phase.WRITE;
+    this.closed = true;
+    if (store.gate === this) store.gate = undefined;
+  }
+
+  /** The index goes to the place that the newest root does not use, twice. */
+  #closeIndex(): void {
+    const { state, groups, superblock, blocks } = this.#store;
+    const bytes = new Uint8Array(groups.index.slice().buffer);
+    state.indexPlace = state.indexPlace === 0 ? 1 : 0;
+    state.indexChecksum = checksum64(bytes, blocks.seed);
+    for (const copy of [0, 1] as const) {
+      const place = indexPlace(superblock.geometry, state.indexPlace, copy);
+      this.#io.push(new PlainIo('write', place * BLOCK_SIZE, [bytes]));
+    }
+    state.txg = this.#txg;
+    state.committed = timeFromMs(this.#store.now());
+    state.freeBlocks = groups.free;
+  }
+
+  #writeSuperblock(): void {
+    const { blockCount } = this.#store.superblock.geometry;
+    const slot = this.#store.nextSuperblock();
+    this.#io = ([0, 1] as const).map((copy) => {
+      const place = superblockPlace(blockCount, slot, copy);
+      return new PlainIo('write', place * BLOCK_SIZE, [this.#superblock]);
+    });
+    this.#phase = Phase.SUPERBLOCK;
+  }
+
+  /** The device has it all: frozen frames are clean, blocks of a root that is gone are idle. */
+  #release(): void {
+    const { blocks, space, groups } = this.#store;
+    for (const frame of this.#frames) if (blocks.isDirty(frame)) blocks.clean(frame);
+    space.committed(this.#freed);
+    groups.trim();
+  }
+}
+
+/** A node is written once, or twice in a row if it has a twin. */
+function nodeWrite(store: Store, frame: Frame): PlainIo {
+  const view = store.blocks.view(frame);
+  const block = store.blocks.blockOf(frame);
+  const buffers = store.hasTwin(frame) ? [view, view] : [view];
+  return new PlainIo('write', block * BLOCK_SIZE, buffers);
+}

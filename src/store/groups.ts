@@ -1,0 +1,393 @@
+/**
+ * Groups: the counts of every block, and with them the free map, one allocation group at a time.
+ *
+ * G1. count(b) is the number of slots that name b, in distinct reachable nodes, in records, in the
+ *     reclaim queue and in the superblock. Blocks with a fixed place have 1.
+ * G2. A block may be handed out exactly if its bit in `idle` is set: count 0, not promised to a run
+ *     in flight, not freed since the last but one commit.
+ * G3. A group that was changed, or has a block that is count 0 but not idle, stays in memory.
+ * G4. A group whose index entry has txg 0 was never written: only its fixed blocks have counts.
+ *
+ * Counts are kept as they lie on the device, packed; `idle` exists in memory only.
+ */
+import {
+  assert,
+  BLOCK_SIZE,
+  type Block,
+  CorruptionError,
+  checksum32,
+  Io,
+  type Plan,
+  type Txg,
+} from '../base/index.ts';
+import {
+  type CountWidth,
+  countLimit,
+  countSlotStart,
+  countTableSize,
+  type Geometry,
+  getCount,
+  groupLength,
+  isFixedBlock,
+  NARROWEST,
+  readGroupEntry,
+  repackCounts,
+  setCount,
+  WIDEST,
+  writeGroupEntry,
+} from '../format/index.ts';
+
+/** A group whose counts are in memory. */
+export class Group {
+  readonly index: number;
+  /** First block of the group. */
+  readonly start: number;
+  readonly length: number;
+  counts: Uint8Array;
+  width: CountWidth;
+  /** Bit per block, 32 to a word: may be handed out (G2). */
+  readonly idle: Uint32Array;
+  /** Blocks with count 0. */
+  free = 0;
+  /** Bits set in `idle`. */
+  idleCount = 0;
+  /** Counts differ from what the last commit wrote. */
+  changed = false;
+  /** Clock bit for eviction. */
+  used = true;
+
+  constructor(geometry: Geometry, index: number, counts: Uint8Array, width: CountWidth) {
+    this.index = index;
+    this.start = index * geometry.groupBlocks;
+    this.length = groupLength(geometry, index);
+    this.counts = counts;
+    this.width = width;
+    this.idle = new Uint32Array(Math.ceil(this.length / 32));
+    for (let i = 0; i < this.length; i++) {
+      if (getCount(counts, width, i) !== 0) continue;
+      this.idle[i >>> 5] = (this.idle[i >>> 5] as number) | (1 << (i & 31));
+      this.free++;
+    }
+    this.idleCount = this.free;
+  }
+
+  isIdle(i: number): boolean {
+    return ((this.idle[i >>> 5] as number) & (1 << (i & 31))) !== 0;
+  }
+
+  setIdle(i: number): void {
+    assert(!this.isIdle(i), () => `block ${this.start + i} is set idle twice`);
+    this.idle[i >>> 5] = (this.idle[i >>> 5] as number) | (1 << (i & 31));
+    this.idleCount++;
+  }
+
+  clearIdle(i: number): void {
+    assert(this.isIdle(i), () => `block ${this.start + i} is handed out twice`);
+    this.idle[i >>> 5] = (this.idle[i >>> 5] as number) & ~(1 << (i & 31));
+    this.idleCount--;
+  }
+}
+
+export interface GroupsOptions {
+  readonly geometry: Geometry;
+  readonly seed: bigint;
+  /** The index as the superblock names it. */
+  readonly index: Uint32Array;
+  /** Bytes that loaded counts may take before unused ones are dropped. */
+  readonly capacity: number;
+}
+
+/** A group's counts as they are to be written by a commit. */
+export interface CountWrite {
+  readonly position: number;
+  readonly bytes: Uint8Array;
+}
+
+export class Groups {
+  readonly geometry: Geometry;
+  /** The index of the open transaction group; entries of changed groups are set when it closes. */
+  readonly index: Uint32Array;
+  /** Blocks with count 0, in all groups. */
+  free = 0;
+  /** Blocks that may be handed out, in all groups. */
+  idle = 0;
+  /** Largest count; a block that has it is copied instead of shared. */
+  readonly limit: number;
+
+  readonly #seed: bigint;
+  readonly #groups: (Group | undefined)[];
+  readonly #loads = new Map<number, LoadGroup>();
+  readonly #idleCounts: Uint32Array;
+  readonly #capacity: number;
+  #bytes = 0;
+  #hand = 0;
+  readonly #changed = new Set<Group>();
+
+  constructor(options: GroupsOptions) {
+    const { geometry } = options;
+    this.geometry = geometry;
+    this.index = options.index;
+    this.limit = countLimit(geometry.countCap);
+    this.#seed = options.seed;
+    this.#capacity = options.capacity;
+    this.#groups = new Array(geometry.groupCount);
+    this.#idleCounts = new Uint32Array(geometry.groupCount);
+    for (let g = 0; g < geometry.groupCount; g++) {
+      const { free } = readGroupEntry(this.index, g);
+      this.#idleCounts[g] = free;
+      this.free += free;
+    }
+    this.idle = this.free;
+  }
+
+  groupOf(block: Block): number {
+    return Math.floor(block / this.geometry.groupBlocks);
+  }
+
+  /** Blocks of `group` that may be handed out, in memory or not. */
+  idleIn(group: number): number {
+    return this.#idleCounts[group] as number;
+  }
+
+  /** The group with this number if its counts are in memory. */
+  loaded(group: number): Group | undefined {
+    const found = this.#groups[group];
+    if (found !== undefined) found.used = true;
+    return found;
+  }
+
+  /** Brings the counts of a group in. False if the plan got the load. */
+  want(group: number, plan: Plan): boolean {
+    if (this.loaded(group) !== undefined) return true;
+    if (group >= this.geometry.groupCount) {
+      const address = group * this.geometry.groupBlocks * BLOCK_SIZE;
+      throw new CorruptionError('slot', address, 'it names a block outside the volume');
+    }
+    const entry = readGroupEntry(this.index, group);
+    if (entry.txg === 0) {
+      this.#enter(newGroup(this.geometry, group));
+      return true;
+    }
+    let load = this.#loads.get(group);
+    if (load === undefined) {
+      load = new LoadGroup(this, group, this.#seed);
+      this.#loads.set(group, load);
+    }
+    plan.need(load);
+    return false;
+  }
+
+  /** Brings in the counts that say who uses `block`. */
+  wantBlock(block: Block, plan: Plan): boolean {
+    return this.want(this.groupOf(block), plan);
+  }
+
+  count(block: Block): number {
+    const group = this.#resident(block);
+    return getCount(group.counts, group.width, block - group.start);
+  }
+
+  isSaturated(block: Block): boolean {
+    return this.count(block) === this.limit;
+  }
+
+  /** One slot more names `block`. From 0 only for a block that was handed out. */
+  increment(block: Block): void {
+    const group = this.#resident(block);
+    const i = block - group.start;
+    const count = getCount(group.counts, group.width, i) + 1;
+    assert(count <= this.limit, () => `block ${block} is shared beyond its limit`);
+    if (count > countLimit(group.width)) this.#widen(group);
+    if (count === 1) {
+      assert(!group.isIdle(i), () => `block ${block} is used without being handed out`);
+      group.free--;
+      this.free--;
+    }
+    setCount(group.counts, group.width, i, count);
+    this.#touch(group);
+  }
+
+  /**
+   * One slot less names `block`. Returns how many still do; 0: the caller decides when it is idle.
+   */
+  decrement(block: Block): number {
+    const group = this.#resident(block);
+    const i = block - group.start;
+    const count = getCount(group.counts, group.width, i) - 1;
+    assert(count >= 0, () => `block ${block} is released more often than it is used`);
+    setCount(group.counts, group.width, i, count);
+    if (count === 0) {
+      group.free++;
+      this.free++;
+    }
+    this.#touch(group);
+    return count;
+  }
+
+  /** Hands a block out: it is nobody else's from now on, though its count is still 0. */
+  handOut(block: Block): void {
+    const group = this.#resident(block);
+    group.clearIdle(block - group.start);
+    this.#idleCounts[group.index] = group.idleCount;
+    this.idle--;
+  }
+
+  /** A block with count 0 may be handed out again. */
+  makeIdle(block: Block): void {
+    const group = this.#resident(block);
+    group.setIdle(block - group.start);
+    this.#idleCounts[group.index] = group.idleCount;
+    this.idle++;
+  }
+
+  get hasChanges(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /**
+   * Closes the changed groups for a commit: their entries go into the index, and copies of their
+   * counts, for the slot that does not hold the present ones, are returned.
+   */
+  close(txg: Txg): CountWrite[] {
+    const writes: CountWrite[] = [];
+    for (const group of this.#changed) {
+      const current = readGroupEntry(this.index, group.index).current === 0 ? 1 : 0;
+      const bytes = new Uint8Array(slotBytes(group.length, group.width));
+      bytes.set(group.counts);
+      writeGroupEntry(this.index, group.index, {
+        checksum: checksum32(bytes, this.#seed),
+        free: group.free,
+        width: group.width,
+        current,
+        txg,
+      });
+      const start = countSlotStart(this.geometry, group.index, current);
+      writes.push({ position: start * BLOCK_SIZE, bytes });
+      group.changed = false;
+    }
+    this.#changed.clear();
+    return writes;
+  }
+
+  /** Drops counts that nobody needs now, until what is loaded fits its bound. */
+  trim(): void {
+    const count = this.#groups.length;
+    for (let looked = 0; looked < 2 * count && this.#bytes > this.#capacity; looked++) {
+      const group = this.#groups[this.#hand];
+      this.#hand = (this.#hand + 1) % count;
+      if (group === undefined || group.changed || group.free !== group.idleCount) continue;
+      if (group.used) {
+        group.used = false;
+        continue;
+      }
+      this.#groups[group.index] = undefined;
+      this.#bytes -= footprint(group);
+    }
+  }
+
+  /** Called by {@link LoadGroup}. */
+  entered(group: Group | undefined, index: number): void {
+    this.#loads.delete(index);
+    if (group !== undefined) this.#enter(group);
+  }
+
+  #enter(group: Group): void {
+    this.#groups[group.index] = group;
+    this.#bytes += footprint(group);
+  }
+
+  #resident(block: Block): Group {
+    const group = this.#groups[Math.floor(block / this.geometry.groupBlocks)];
+    assert(group !== undefined, () => `the counts of block ${block} were not planned for`);
+    group.used = true;
+    return group;
+  }
+
+  #touch(group: Group): void {
+    if (group.changed) return;
+    group.changed = true;
+    this.#changed.add(group);
+  }
+
+  #widen(group: Group): void {
+    assert(group.width < WIDEST, 'counts are at their widest');
+    const width = (group.width + 1) as CountWidth;
+    this.#bytes -= footprint(group);
+    group.counts = repackCounts(group.counts, group.width, width, group.length);
+    group.width = width;
+    this.#bytes += footprint(group);
+  }
+}
+
+/** A group as it is before anything was ever written to it (G4). */
+export function newGroup(geometry: Geometry, index: number): Group {
+  const length = groupLength(geometry, index);
+  const counts = new Uint8Array(countTableSize(length, NARROWEST));
+  const start = index * geometry.groupBlocks;
+  for (let i = 0; i < length; i++) {
+    if (isFixedBlock(geometry, (start + i) as Block)) setCount(counts, NARROWEST, i, 1);
+  }
+  return new Group(geometry, index, counts, NARROWEST);
+}
+
+/** Bytes of a count table on the device: whole blocks. */
+function slotBytes(length: number, width: CountWidth): number {
+  return Math.ceil(countTableSize(length, width) / BLOCK_SIZE) * BLOCK_SIZE;
+}
+
+function footprint(group: Group): number {
+  return group.counts.length + group.idle.byteLength + 256;
+}
+
+/** Reads the counts of a group and verifies them against the index. */
+class LoadGroup extends Io {
+  readonly kind = 'read';
+  readonly position: number;
+  readonly length: number;
+  readonly buffers: readonly Uint8Array[];
+  readonly #groups: Groups;
+  readonly #group: number;
+  readonly #seed: bigint;
+  readonly #width: CountWidth;
+  readonly #checksum: number;
+
+  constructor(groups: Groups, group: number, seed: bigint) {
+    super();
+    const { geometry } = groups;
+    const entry = readGroupEntry(groups.index, group);
+    this.#groups = groups;
+    this.#group = group;
+    this.#seed = seed;
+    this.#width = entry.width;
+    this.#checksum = entry.checksum;
+    this.position = countSlotStart(geometry, group, entry.current) * BLOCK_SIZE;
+    this.length = slotBytes(groupLength(geometry, group), entry.width);
+    this.buffers = [new Uint8Array(this.length)];
+  }
+
+  finish(error: Error | undefined): undefined {
+    const bytes = this.buffers[0] as Uint8Array;
+    const found = error === undefined ? checksum32(bytes, this.#seed) : 0;
+    if (error === undefined && found !== this.#checksum) {
+      this.error = new CorruptionError(
+        `counts of group ${this.#group}`,
+        this.position,
+        `checksum is 0x${found.toString(16)}, wanted 0x${this.#checksum.toString(16)}`,
+      );
+    } else {
+      this.error = error;
+    }
+    if (this.error !== undefined) {
+      this.#groups.entered(undefined, this.#group);
+      return undefined;
+    }
+    const { geometry } = this.#groups;
+    const counts = bytes.subarray(
+      0,
+      countTableSize(groupLength(geometry, this.#group), this.#width),
+    );
+    const group = new Group(geometry, this.#group, counts, this.#width);
+    this.#groups.entered(group, this.#group);
+    return undefined;
+  }
+}

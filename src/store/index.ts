@@ -1,0 +1,10 @@
+/**
+ * store: blocks with counts, space, transaction groups, and how they become durable.
+ * It knows that slots name blocks, not what trees they make.
+ */
+export type { Commit } from './commit.ts';
+export { type CreateOptions, FIRST_INODE, FIRST_REALM, newSuperblock, Wipe } from './create.ts';
+export { Groups } from './groups.ts';
+export { Mount, type Mounted } from './mount.ts';
+export { noSpace, Space, type SpaceUse } from './space.ts';
+export { Store, type StoreClient, type StoreOptions } from './store.ts';

@@ -1,0 +1,233 @@
+/**
+ * Mount: finds the newest root that is whole.
+ *
+ * All copies of the superblock are read, at the start of the image and at its end. The newest one
+ * whose own checksum, group index and meta root verify is taken; an older one is taken if the
+ * newest was damaged after it had been written.
+ */
+import {
+  BLOCK_SIZE,
+  CorruptionError,
+  checksum32,
+  checksum64,
+  FilesystemError,
+  PlainIo,
+  type Plan,
+  PlannedOperation,
+  roundDown,
+  wordsOf,
+} from '../base/index.ts';
+import {
+  decodeSuperblock,
+  imageSeed,
+  indexPlace,
+  isFault,
+  SUPERBLOCKS,
+  type Superblock,
+  type SuperblockFault,
+  slotBlock,
+  slotChecksum,
+  slotFlags,
+  TWIN,
+} from '../format/index.ts';
+
+/** A root that is whole. */
+export interface Mounted {
+  readonly superblock: Superblock;
+  /** The group index it names. */
+  readonly index: Uint32Array;
+  /** Its place in the ring. */
+  readonly ring: number;
+  /** What was found damaged on the way, and could be done without. */
+  readonly findings: readonly Error[];
+}
+
+interface Candidate {
+  readonly superblock: Superblock;
+  readonly ring: number;
+}
+
+const Phase = { START: 0, END: 1, INDEX: 2, ROOT: 3 } as const;
+
+/**
+ * @throws {FilesystemError} `EINVAL` if there is no volume, or one of a newer format; `EIO` if it
+ * is damaged
+ */
+export class Mount extends PlannedOperation<Mounted> {
+  readonly #deviceSize: number;
+  #phase: number = Phase.START;
+  #io: PlainIo[] = [];
+  readonly #faults: SuperblockFault[] = [];
+  readonly #findings: Error[] = [];
+  #candidates: Candidate[] = [];
+  #index: Uint32Array | undefined;
+
+  /** `deviceSize` in bytes. */
+  constructor(deviceSize: number) {
+    super();
+    this.#deviceSize = deviceSize;
+    if (deviceSize < 2 * SUPERBLOCKS * BLOCK_SIZE) throw notAVolume(`it has ${deviceSize} bytes`);
+    this.#read(0, SUPERBLOCKS);
+  }
+
+  protected override prepare(plan: Plan): void {
+    for (const io of this.#io) if (!io.finished && io.error === undefined) plan.need(io);
+  }
+
+  /** A copy that cannot be read is as good as one that is damaged: the next one is looked at. */
+  override fail(error: Error): void {
+    const failed = this.#io.some((io) => io.error !== undefined);
+    if (!failed || this.done) super.fail(error);
+    this.#findings.push(error);
+  }
+
+  protected override apply(): boolean {
+    switch (this.#phase) {
+      case Phase.START:
+        this.#collect();
+        this.#readEnd();
+        return false;
+      case Phase.END:
+        this.#collect();
+        this.#rank();
+        return this.#readIndex();
+      case Phase.INDEX:
+        return this.#checkIndex();
+      default:
+        return this.#checkRoot();
+    }
+  }
+
+  #read(block: number, count: number): void {
+    const io = new PlainIo('read', block * BLOCK_SIZE, [new Uint8Array(count * BLOCK_SIZE)]);
+    this.#io.push(io);
+  }
+
+  /** Decodes the superblocks that were read. */
+  #collect(): void {
+    for (const io of this.#io) {
+      if (!io.finished) continue;
+      const bytes = io.buffers[0] as Uint8Array;
+      for (let ring = 0; ring < SUPERBLOCKS; ring++) {
+        const at = ring * BLOCK_SIZE;
+        const found = decodeSuperblock(bytes.subarray(at, at + BLOCK_SIZE));
+        if (isFault(found)) this.#faults.push(found);
+        else this.#candidates.push({ superblock: found, ring });
+      }
+    }
+    this.#io = [];
+  }
+
+  /** The copies at the end: where any good superblock says, or else at the end of the device. */
+  #readEnd(): void {
+    this.#phase = Phase.END;
+    const known = this.#candidates[0]?.superblock.geometry.blockCount;
+    const blocks = known ?? roundDown(this.#deviceSize, BLOCK_SIZE) / BLOCK_SIZE;
+    if (blocks * BLOCK_SIZE > this.#deviceSize) {
+      throw new FilesystemError(
+        'EIO',
+        `Cannot mount: the image has ${this.#deviceSize} bytes, its volume ${blocks * BLOCK_SIZE}; ` +
+          'it has been cut off',
+      );
+    }
+    this.#read(blocks - SUPERBLOCKS, SUPERBLOCKS);
+  }
+
+  /** Newest first. */
+  #rank(): void {
+    if (this.#candidates.length === 0) throw this.#nothingFound();
+    this.#candidates.sort((a, b) => b.superblock.state.txg - a.superblock.state.txg);
+    const newest = this.#candidates[0]?.superblock as Superblock;
+    const seed = imageSeed(newest.uuid);
+    this.#candidates = this.#candidates.filter(
+      ({ superblock }, i, all) =>
+        imageSeed(superblock.uuid) === seed &&
+        superblock.state.txg !== all[i - 1]?.superblock.state.txg,
+    );
+    const { blockCount } = newest.geometry;
+    if (blockCount * BLOCK_SIZE > this.#deviceSize) {
+      throw new FilesystemError(
+        'EIO',
+        `Cannot mount: the image has ${this.#deviceSize} bytes, its volume ` +
+          `${blockCount * BLOCK_SIZE}; it has been cut off`,
+      );
+    }
+  }
+
+  #readIndex(): false {
+    this.#phase = Phase.INDEX;
+    this.#io = [];
+    const { geometry, state } = this.#candidate().superblock;
+    for (const copy of [0, 1] as const) {
+      this.#read(indexPlace(geometry, state.indexPlace, copy), geometry.indexBlocks);
+    }
+    return false;
+  }
+
+  #checkIndex(): boolean {
+    const { superblock } = this.#candidate();
+    const good = this.#io.find(
+      (io) =>
+        io.finished &&
+        checksum64(io.buffers[0] as Uint8Array, imageSeed(superblock.uuid)) ===
+          superblock.state.indexChecksum,
+    );
+    if (good === undefined) {
+      return this.#next(this.#io[0]?.position ?? 0, 'group index', 'no copy has its checksum');
+    }
+    this.#index = wordsOf(good.buffers[0] as Uint8Array);
+    this.#phase = Phase.ROOT;
+    this.#io = [];
+    const root = superblock.state.metaRoot;
+    if (slotBlock(root, 0) + 2 > superblock.geometry.blockCount) {
+      return this.#next(slotBlock(root, 0) * BLOCK_SIZE, 'meta root', 'it is outside the volume');
+    }
+    this.#read(slotBlock(root, 0), 1);
+    if ((slotFlags(root, 0) & TWIN) !== 0) this.#read(slotBlock(root, 0) + 1, 1);
+    return false;
+  }
+
+  #checkRoot(): boolean {
+    const { superblock, ring } = this.#candidate();
+    const root = superblock.state.metaRoot;
+    const seed = imageSeed(superblock.uuid);
+    const good = this.#io.some(
+      (io) =>
+        io.finished && checksum32(io.buffers[0] as Uint8Array, seed) === slotChecksum(root, 0),
+    );
+    if (!good) {
+      return this.#next(slotBlock(root, 0) * BLOCK_SIZE, 'meta root', 'no copy has its checksum');
+    }
+    const index = this.#index as Uint32Array;
+    return this.finish({ superblock, index, ring, findings: this.#findings });
+  }
+
+  /** The newest root is damaged: the one before it is tried. */
+  #next(address: number, structure: string, finding: string): false {
+    const damage = new CorruptionError(structure, address, finding);
+    this.#findings.push(damage);
+    this.#candidates.shift();
+    if (this.#candidates.length === 0) throw damage;
+    return this.#readIndex();
+  }
+
+  #candidate(): Candidate {
+    return this.#candidates[0] as Candidate;
+  }
+
+  #nothingFound(): FilesystemError {
+    const newer = this.#faults.find(({ kind }) => kind === 'newer');
+    if (newer !== undefined) {
+      return new FilesystemError('EINVAL', `Cannot mount: ${newer.finding}`);
+    }
+    const damaged = this.#faults.find(({ kind }) => kind === 'damaged');
+    if (damaged !== undefined) {
+      return new FilesystemError('EIO', `Cannot mount: no superblock is whole; ${damaged.finding}`);
+    }
+    return notAVolume(this.#faults[0]?.finding ?? 'no superblock can be read');
+  }
+}
+
+function notAVolume(finding: string): FilesystemError {
+  return new FilesystemError('EINVAL', `Cannot mount: not a ramet volume, ${finding}`);
+}

@@ -1,0 +1,223 @@
+/**
+ * Space: handing out blocks, promising them, and taking them back.
+ *
+ * A1. Promises are made against idle blocks, not against free ones: a commit has to place all
+ *     dirty data before it can make any freed block idle again.
+ * A2. A block that was freed in txg N becomes idle when N + 1 is durable, so that the two newest
+ *     roots stay whole. Only a node that was born in the open txg, which no device has seen, is
+ *     idle at once.
+ * A3. The last few blocks are kept for deleting.
+ *
+ * Blocks are handed out next-fit, nodes and data from cursors of their own, so that data lands in
+ * long runs and nodes near each other.
+ */
+import { assert, type Block, FilesystemError, MIB, type Plan } from '../base/index.ts';
+import type { BlockCache } from '../cache/index.ts';
+import { groupReserved } from '../format/index.ts';
+import type { Group, Groups } from './groups.ts';
+
+/** What space is asked for: ordinary work, or work that will free more than it takes. */
+export type SpaceUse = 'normal' | 'delete';
+
+/** A run shorter than this is passed over while a long one is looked for. */
+const GOOD_RUN = 64;
+
+export class Space {
+  /** Blocks promised to dirty data and to the nodes that will map it. */
+  reserved = 0;
+  readonly groups: Groups;
+  /** Blocks that only deleting may use (A3). */
+  readonly kept: number;
+  readonly #blocks: BlockCache;
+  /** Freed in the open txg, in the one before it, and in the one before that (A2). */
+  #freedNow: Block[] = [];
+  #freedBefore: Block[] = [];
+  #nodeCursor: number;
+  #dataCursor: number;
+
+  constructor(groups: Groups, blocks: BlockCache) {
+    this.groups = groups;
+    this.#blocks = blocks;
+    const { geometry } = groups;
+    this.kept = Math.min((16 * MIB) / 4096, Math.max(16, Math.floor(geometry.blockCount / 32)));
+    this.#nodeCursor = groupReserved(geometry, 0);
+    const ahead = Math.max(geometry.groupBlocks, geometry.blockCount) / 16;
+    this.#dataCursor = Math.min(
+      geometry.blockCount - 1,
+      this.#nodeCursor + Math.floor(Math.min(ahead, geometry.groupBlocks / 4)),
+    );
+  }
+
+  /** Blocks that were freed and are not idle yet. */
+  get pending(): number {
+    return this.#freedNow.length + this.#freedBefore.length;
+  }
+
+  /** Blocks that ordinary work could still be promised, once everything pending is idle. */
+  get available(): number {
+    return Math.max(0, this.groups.free - this.reserved - this.kept);
+  }
+
+  /** True if `blocks` more can be promised or handed out now. */
+  has(blocks: number, use: SpaceUse): boolean {
+    const kept = use === 'delete' ? 0 : this.kept;
+    return this.groups.idle - this.reserved - kept >= blocks;
+  }
+
+  /** True if `blocks` could be had after enough commits. */
+  couldHave(blocks: number, use: SpaceUse): boolean {
+    const kept = use === 'delete' ? 0 : this.kept;
+    return this.groups.free - this.reserved - kept >= blocks;
+  }
+
+  /**
+   * Brings in the counts of the groups from which `blocks` blocks will be handed out, whichever
+   * cursor they come from.
+   */
+  plan(blocks: number, plan: Plan): boolean {
+    if (blocks === 0) return true;
+    const nodes = this.#planFrom(this.#nodeCursor, blocks, plan);
+    return this.#planFrom(this.#dataCursor, blocks, plan) && nodes;
+  }
+
+  /** One block for a node; with `twin`, if there is a pair, the block after it too. */
+  allocateNode(twin: boolean): { block: Block; twin: boolean } {
+    if (twin) {
+      const pair = this.#find(this.#nodeCursor, 2, 2);
+      if (pair !== undefined && pair.length === 2) {
+        this.#take(pair.block, 2);
+        this.#nodeCursor = pair.block + 2;
+        return { block: pair.block, twin: true };
+      }
+    }
+    const single = this.#find(this.#nodeCursor, 1, 1);
+    assert(single !== undefined, 'space for a node was planned for');
+    this.#take(single.block, 1);
+    this.#nodeCursor = single.block + 1;
+    return { block: single.block, twin: false };
+  }
+
+  /** A run of up to `count` blocks for data, as long as is easily found. */
+  allocateData(count: number): { block: Block; length: number } {
+    const run = this.#find(this.#dataCursor, count, Math.min(count, GOOD_RUN));
+    assert(run !== undefined, 'space for data was planned for');
+    this.#take(run.block, run.length);
+    this.#dataCursor = run.block + run.length;
+    return run;
+  }
+
+  /** Blocks that were handed out and never used are idle again. */
+  takeBack(block: Block, count: number): void {
+    for (let i = 0; i < count; i++) this.groups.makeIdle((block + i) as Block);
+  }
+
+  /** A block whose count fell to 0: idle once the roots that may use it are gone (A2). */
+  free(block: Block): void {
+    this.#freedNow.push(block);
+  }
+
+  /** The open txg has closed: what it freed is now of the txg that is being committed. */
+  close(): Block[] {
+    const closing = this.#freedNow;
+    this.#freedNow = [];
+    return closing;
+  }
+
+  /** The txg that freed `closed` is durable: what the one before it freed is idle. */
+  committed(closed: Block[]): void {
+    const kept: Block[] = [];
+    for (const block of this.#freedBefore) {
+      if (this.#blocks.isLoading(block)) kept.push(block);
+      else this.groups.makeIdle(block);
+    }
+    this.#freedBefore = closed.concat(kept);
+  }
+
+  #take(block: Block, count: number): void {
+    for (let i = 0; i < count; i++) this.groups.handOut((block + i) as Block);
+  }
+
+  #planFrom(cursor: number, blocks: number, plan: Plan): boolean {
+    const { groups } = this;
+    const { groupCount } = groups.geometry;
+    let found = 0;
+    let ready = true;
+    let group = groups.groupOf(cursor as Block) % groupCount;
+    for (let i = 0; i <= groupCount && found < blocks; i++) {
+      const idle = groups.idleIn(group);
+      if (idle > 0) {
+        if (!groups.want(group, plan)) ready = false;
+        found += idle;
+      }
+      group = (group + 1) % groupCount;
+    }
+    return ready;
+  }
+
+  /** The first good run from the cursor on, around the volume; else the longest that was seen. */
+  #find(cursor: number, most: number, good: number): { block: Block; length: number } | undefined {
+    const { groups } = this;
+    const { groupCount } = groups.geometry;
+    let group = groups.groupOf(cursor as Block) % groupCount;
+    let from = cursor - group * groups.geometry.groupBlocks;
+    let best: { block: Block; length: number } | undefined;
+    for (let i = 0; i <= groupCount; i++) {
+      const loaded = groups.idleIn(group) > 0 ? groups.loaded(group) : undefined;
+      if (loaded !== undefined) {
+        const run = findRun(loaded, from, most, good);
+        if (run !== undefined && (best === undefined || run.length > best.length)) best = run;
+        if (best !== undefined && best.length >= good) return best;
+      } else if (best !== undefined && groups.idleIn(group) > 0) {
+        return best;
+      }
+      group = (group + 1) % groupCount;
+      from = 0;
+    }
+    return best;
+  }
+}
+
+/** The first run of at least `good` idle blocks from `from` on, cut at `most`; else the longest. */
+function findRun(
+  group: Group,
+  from: number,
+  most: number,
+  good: number,
+): { block: Block; length: number } | undefined {
+  let bestAt = 0;
+  let bestLength = 0;
+  for (let i = nextIdle(group, from); i < group.length; ) {
+    let end = i + 1;
+    const stop = Math.min(group.length, i + most);
+    while (end < stop && group.isIdle(end)) end++;
+    if (end - i > bestLength) {
+      bestAt = i;
+      bestLength = end - i;
+      if (bestLength >= good) break;
+    }
+    i = nextIdle(group, end);
+  }
+  if (bestLength === 0) return undefined;
+  return { block: (group.start + bestAt) as Block, length: bestLength };
+}
+
+/** Index of the first idle block from `from` on; `group.length` if there is none. */
+function nextIdle(group: Group, from: number): number {
+  const { idle, length } = group;
+  let word = from >>> 5;
+  if (from >= length) return length;
+  let bits = (idle[word] as number) & (-1 << (from & 31));
+  while (bits === 0) {
+    if (++word >= idle.length) return length;
+    bits = idle[word] as number;
+  }
+  return Math.min(length, word * 32 + (31 - Math.clz32(bits & -bits)));
+}
+
+/** Nothing more can be had, whatever is committed or reclaimed. */
+export function noSpace(wanted: number, available: number): FilesystemError {
+  return new FilesystemError(
+    'ENOSPC',
+    `Cannot find room: ${wanted} blocks are needed, ${available} are available`,
+  );
+}

@@ -1,0 +1,269 @@
+/**
+ * Store: blocks that can be shared, and groups of changes that become durable together.
+ *
+ * Above it are trees, which know what the blocks mean; below it is only a device. It owns the
+ * counts, the space, the open transaction group, and the way a commit goes.
+ */
+import {
+  assert,
+  BLOCK_WORDS,
+  type Block,
+  CorruptionError,
+  FilesystemError,
+  type Frame,
+  NO_FRAME,
+  type Operation,
+  type Plan,
+  type Txg,
+} from '../base/index.ts';
+import { type BlockCache, type BlockKind, LoadFlag } from '../cache/index.ts';
+import {
+  DIRTY,
+  KIND_MASK,
+  NOCSUM,
+  SUPERBLOCKS,
+  type Superblock,
+  setSlot,
+  slotBlock,
+  slotChecksum,
+  slotFlags,
+  slotHasBlock,
+  TWIN,
+  type VolumeState,
+} from '../format/index.ts';
+import { Commit } from './commit.ts';
+import { Groups } from './groups.ts';
+import { noSpace, Space, type SpaceUse } from './space.ts';
+import { DirtyList } from './transaction.ts';
+
+/** What the rooms above do for a commit. */
+export interface StoreClient {
+  /** True if no file data is dirty or in flight; otherwise the plan follows what writes it back. */
+  drained(plan: Plan): boolean;
+  /** Brings everything kept elsewhere into the trees and seals them: every checksum is known. */
+  seal(): void;
+  /** An operation that gives freed trees back, or undefined if there are none. */
+  reclaim(): Operation<unknown> | undefined;
+}
+
+export interface StoreOptions {
+  readonly blocks: BlockCache;
+  readonly superblock: Superblock;
+  /** The group index the superblock names. */
+  readonly index: Uint32Array;
+  /** Place in the ring of the superblock; -1 for a volume that has none yet. */
+  readonly ring: number;
+  readonly readOnly: boolean;
+  /** Bytes for counts. */
+  readonly countCapacity: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export class Store {
+  readonly blocks: BlockCache;
+  readonly superblock: Superblock;
+  readonly groups: Groups;
+  readonly space: Space;
+  readonly dirty: DirtyList;
+  readonly now: () => number;
+  readonly readOnly: boolean;
+  /** What the next commit writes; the counters in it are always current. */
+  readonly state: VolumeState;
+  /** Number of the open transaction group. */
+  txg: Txg;
+  /** Dirty nodes beyond this number ask for a commit. */
+  readonly dirtyLimit: number;
+  /** The first failed write or flush of metadata: nothing is changed any more. */
+  failure: Error | undefined;
+  /** Set while mutations have to wait: the commit or the clone that holds them up. */
+  gate: Operation<unknown> | undefined;
+  client!: StoreClient;
+  #commit: Commit | undefined;
+  /** Place in the ring of the newest superblock. */
+  #ring: number;
+  /** Per frame: its block is written twice. */
+  readonly #twins: Uint8Array;
+
+  constructor(options: StoreOptions) {
+    this.blocks = options.blocks;
+    this.superblock = options.superblock;
+    this.readOnly = options.readOnly;
+    this.now = options.now;
+    const { state } = options.superblock;
+    this.state = { ...state, metaRoot: state.metaRoot.slice() };
+    this.txg = (this.state.txg + 1) as Txg;
+    this.groups = new Groups({
+      geometry: options.superblock.geometry,
+      seed: options.blocks.seed,
+      index: options.index,
+      capacity: options.countCapacity,
+    });
+    this.space = new Space(this.groups, this.blocks);
+    this.dirty = new DirtyList(this.blocks.frameCount);
+    this.#twins = new Uint8Array(this.blocks.frameCount);
+    this.#ring = options.ring;
+    this.dirtyLimit = Math.min(16384, this.blocks.frameCount >>> 2);
+  }
+
+  /**
+   * The first thing a mutation plans: may it begin at all? False if it has to wait.
+   * @throws {FilesystemError} `EROFS` if the volume is read-only, from the start or after a failure
+   */
+  admit(plan: Plan): boolean {
+    if (this.readOnly)
+      throw new FilesystemError('EROFS', 'Cannot change the volume: it is read-only');
+    if (this.failure !== undefined) {
+      throw new FilesystemError(
+        'EROFS',
+        `Cannot change the volume: it is read-only since a write failed (${this.failure.message})`,
+        { cause: this.failure },
+      );
+    }
+    if (this.gate !== undefined) plan.follow(this.gate);
+    else if (this.dirty.count > this.dirtyLimit) plan.follow(this.commit());
+    return plan.ready;
+  }
+
+  /**
+   * The last thing a mutation plans: the blocks it may allocate, and `data` more, are there and
+   * their counts are in memory. False if the plan has needs.
+   * @throws {FilesystemError} `ENOSPC` if they cannot be had, whatever is committed or reclaimed
+   */
+  settle(plan: Plan, use: SpaceUse, data = 0): boolean {
+    if (!plan.ready) return false;
+    const wanted = plan.blocks + data;
+    const { space } = this;
+    if (space.has(wanted, use)) return space.plan(wanted, plan);
+    const reclaim = this.client.reclaim();
+    if (space.pending > 0 && space.couldHave(wanted, use)) plan.follow(this.commit());
+    else if (reclaim !== undefined) plan.follow(reclaim);
+    else if (space.pending > 0) plan.follow(this.commit());
+    else throw noSpace(wanted, space.available);
+    return false;
+  }
+
+  /** A commit that will contain everything done so far. */
+  commit(): Commit {
+    const running = this.#commit;
+    if (running !== undefined && !running.done && !running.closed) return running;
+    this.#commit = new Commit(this, running?.done === false ? running : undefined);
+    return this.#commit;
+  }
+
+  /** The target of a slot, or NO_FRAME after its load was planned. */
+  want(words: Uint32Array, at: number, kind: BlockKind, plan: Plan): Frame {
+    assert(slotHasBlock(words, at), () => `${kind.name} is asked for, but the slot names none`);
+    const block = slotBlock(words, at);
+    const flags = slotFlags(words, at);
+    if (block >= this.superblock.geometry.blockCount) {
+      throw new CorruptionError(kind.name, block * 4096, 'it is outside the volume');
+    }
+    const found = this.blocks.find(block);
+    if (found !== NO_FRAME) return found;
+    assert((flags & DIRTY) === 0, () => `block ${block} is dirty and not in memory`);
+    const load =
+      ((flags & NOCSUM) !== 0 ? LoadFlag.UNVERIFIED : 0) |
+      ((flags & TWIN) !== 0 ? LoadFlag.TWIN : 0);
+    return this.blocks.want(plan, block, slotChecksum(words, at), load, kind);
+  }
+
+  /** The target of a slot that was planned for. */
+  resident(words: Uint32Array, at: number): Frame {
+    return this.blocks.resident(slotBlock(words, at));
+  }
+
+  /**
+   * A new block in the open txg: its frame is dirty and has undefined content, its count is 1, and
+   * the slot names it with `kind`. Space was planned for.
+   */
+  allocate(words: Uint32Array, at: number, kind: number, twin: boolean): Frame {
+    const { block, twin: hasTwin } = this.space.allocateNode(twin);
+    this.groups.increment(block);
+    if (hasTwin) this.groups.increment((block + 1) as Block);
+    const frame = this.blocks.create(block);
+    this.dirty.add(frame);
+    this.#twins[frame] = hasTwin ? 1 : 0;
+    const flags = kind | DIRTY | (hasTwin ? TWIN : 0);
+    setSlot(words, at, { block, flags, birth: this.txg, checksum: 0 });
+    return frame;
+  }
+
+  /**
+   * A slot's target is moved to a new block of the open txg, with its content; the slot was the
+   * only one to name the old block, which is free now. Cheaper than a copy: the frame comes along.
+   */
+  relocate(words: Uint32Array, at: number, twin: boolean): Frame {
+    const old = slotBlock(words, at);
+    const oldTwin = (slotFlags(words, at) & TWIN) !== 0;
+    const kind = slotFlags(words, at) & KIND_MASK;
+    const oldFrame = this.blocks.resident(old);
+    const { block, twin: hasTwin } = this.space.allocateNode(twin);
+    this.groups.increment(block);
+    if (hasTwin) this.groups.increment((block + 1) as Block);
+    let frame = oldFrame;
+    if (!this.blocks.move(oldFrame, block)) {
+      frame = this.blocks.create(block);
+      this.blocks.copyFrame(oldFrame, frame);
+    }
+    this.dirty.add(frame);
+    this.#twins[frame] = hasTwin ? 1 : 0;
+    const flags = kind | DIRTY | (hasTwin ? TWIN : 0);
+    setSlot(words, at, { block, flags, birth: this.txg, checksum: 0 });
+    this.groups.decrement(old);
+    this.space.free(old);
+    if (oldTwin) {
+      this.groups.decrement((old + 1) as Block);
+      this.space.free((old + 1) as Block);
+    }
+    return frame;
+  }
+
+  /**
+   * One slot less names its target. Returns how many still do. At 0 the block is free; what it
+   * points to is the caller's concern.
+   */
+  release(words: Uint32Array, at: number): number {
+    const block = slotBlock(words, at);
+    const twin = (slotFlags(words, at) & TWIN) !== 0;
+    const left = this.groups.decrement(block);
+    if (left > 0) return left;
+    if (twin) this.groups.decrement((block + 1) as Block);
+    const frame = this.blocks.find(block);
+    if (frame !== NO_FRAME && this.dirty.has(frame)) {
+      this.dirty.remove(frame);
+      this.blocks.forget(block);
+      this.space.takeBack(block, twin ? 2 : 1);
+    } else {
+      this.space.free(block);
+      if (twin) this.space.free((block + 1) as Block);
+    }
+    return 0;
+  }
+
+  /** One slot more names its target, which is not saturated. */
+  share(words: Uint32Array, at: number): void {
+    this.groups.increment(slotBlock(words, at));
+  }
+
+  /** True if a dirty frame is to be written twice. */
+  hasTwin(frame: Frame): boolean {
+    return this.#twins[frame] === 1;
+  }
+
+  /** The place after the newest superblock; the caller writes there. */
+  nextSuperblock(): number {
+    this.#ring = (this.#ring + 1) % SUPERBLOCKS;
+    return this.#ring;
+  }
+
+  /** Word of the first word of a frame. */
+  base(frame: Frame): number {
+    return frame * BLOCK_WORDS;
+  }
+
+  /** Stops all changes, for good: the first cause is kept. */
+  latch(error: Error): void {
+    this.failure ??= error;
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * testing: simulated devices, and the suites that devices and filesystems must pass. Published as
+ * `ramet/testing`, for whoever writes a device or wants to see ramet lose power.
+ *
+ * Everything here follows from seeds. Nothing here imports a test runner.
+ */
+export { DeviceCounters } from './counters.ts';
+export {
+  type CrashChoice,
+  type CrashPlan,
+  crashChoices,
+  dropAll,
+  keepAll,
+  keepSubset,
+  type PendingWrite,
+  randomCrash,
+  SECTOR_SIZE,
+  sectorsOf,
+} from './crash-choice.ts';
+export { CrashDevice, type CrashDeviceOptions } from './crash-device.ts';
+export {
+  type DeviceCapabilities,
+  type DeviceCase,
+  type DeviceFactory,
+  type DeviceRequest,
+  type DeviceSubject,
+  deviceSuite,
+} from './device-suite.ts';
+export { type Fault, FaultDevice, type FaultEffect } from './fault-device.ts';
+export { Random } from './random.ts';
+export { DEFAULT_LATENCY, type Latency, Schedule } from './schedule.ts';
+export { SlowDevice, type SlowDeviceOptions } from './slow-device.ts';

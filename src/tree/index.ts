@@ -1,0 +1,9 @@
+/**
+ * tree: file maps and keyed trees over shared blocks, and the rule by which they are copied.
+ * It knows where records are, not what they mean.
+ */
+export { Cow, type Target } from './cow.ts';
+export { FileMaps, MapPosition, type MapRoot, type MapRun } from './file-map.ts';
+export { KeyedPosition, KeyedTrees, type SeekResult, type TreeRoot } from './keyed-tree.ts';
+export { blockKind, DATA_BLOCK, KEYED_NODE, LEVEL_MAX, MAP_NODE, visitSlots } from './nodes.ts';
+export { Sealer } from './seal.ts';

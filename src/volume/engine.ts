@@ -1,0 +1,265 @@
+/**
+ * Engine: a volume that is open, all its parts together.
+ *
+ * It answers with operations and never runs them: a driver does. Whoever changes a volume does so
+ * with {@link Engine.apply} and a record of what is to change.
+ */
+import { FilesystemError, type Operation, Plan, type Txg } from '../base/index.ts';
+import {
+  InodeFlag,
+  InodeKind,
+  MetaInode,
+  MetaName,
+  type Mutation,
+  ROOT_HANDLE,
+  SNAPSHOTS_HANDLE,
+  TreeKind,
+} from '../format/index.ts';
+import { BufferPool } from '../iomap/index.ts';
+import type { Store, StoreClient } from '../store/index.ts';
+import { Cow, FileMaps, KeyedPosition, KeyedTrees } from '../tree/index.ts';
+import { SetAttributes, SetExtended } from './attributes.ts';
+import { Clone } from './clone.ts';
+import { Create, Link } from './create.ts';
+import { truncateFromRecord, writeFromRecord } from './data.ts';
+import { Directories } from './directories.ts';
+import { Inodes } from './inodes.ts';
+import { VolumeIomapOps } from './iomap-ops.ts';
+import { Look, lookup } from './look.ts';
+import { Reclaimer } from './reclaim.ts';
+import { Rename } from './rename.ts';
+import { FreeOrphan, Unlink } from './unlink.ts';
+import { Realm, type Vnode } from './vnode.ts';
+import { VnodeTable } from './vnode-table.ts';
+
+/** Realm of the meta root and of what hangs from it, the live volume excepted. */
+const META_REALM = 0;
+
+/** What sees every change, in order. Names and data are valid during the call only. */
+export type Journal = (record: Mutation) => void;
+
+export class Engine implements StoreClient {
+  readonly store: Store;
+  readonly cow: Cow;
+  readonly maps: FileMaps;
+  readonly trees: KeyedTrees;
+  readonly pool: BufferPool;
+  readonly iomapOps: VolumeIomapOps;
+  readonly table: VnodeTable;
+  readonly inodes: Inodes;
+  readonly directories: Directories;
+  readonly reclaimer: Reclaimer;
+  /** The directory that holds everything, and what is in it. */
+  readonly meta: Vnode;
+  /** Root directory of the live volume. */
+  readonly live: Vnode;
+  /** Directory of the snapshots. */
+  readonly snapshots: Vnode;
+  readonly orphans: Vnode;
+  /** The reclaim queue. */
+  readonly queue: Vnode;
+  /** For lookups within a turn. */
+  readonly position: KeyedPosition = new KeyedPosition();
+  /** For looking up, while applying, what has been planned for. */
+  readonly noPlan: Plan = new Plan();
+  readonly #bound = new Set<number>();
+  #journal: Journal | undefined;
+
+  /** Of vnodes that nobody uses, about `vnodeLimit` are kept. */
+  constructor(store: Store, vnodeLimit: number) {
+    this.store = store;
+    this.cow = new Cow(store);
+    this.maps = new FileMaps(store, this.cow);
+    this.trees = new KeyedTrees(store, this.cow);
+    this.iomapOps = new VolumeIomapOps();
+    this.pool = new BufferPool(store.blocks, this.iomapOps);
+    this.table = new VnodeTable(this.pool, this.iomapOps, vnodeLimit);
+    this.inodes = new Inodes(store, this.cow, this.trees, this.table);
+    this.directories = new Directories(store, this.trees);
+    this.meta = this.#own(InodeKind.DIRECTORY);
+    this.meta.ino = MetaInode.META as Vnode['ino'];
+    this.meta.realm = new Realm(META_REALM, this.meta, false);
+    this.live = this.#own(InodeKind.DIRECTORY, ROOT_HANDLE);
+    this.snapshots = this.#own(InodeKind.DIRECTORY, SNAPSHOTS_HANDLE);
+    this.orphans = this.#own(InodeKind.DIRECTORY);
+    this.queue = this.#own(InodeKind.TREE);
+    this.queue.depth = TreeKind.RECLAIM;
+    const { inodes, cow, trees, queue, maps } = this;
+    this.reclaimer = new Reclaimer({ store, cow, trees, inodes, queue });
+    this.iomapOps.parts = { store, inodes, maps, reclaimer: this.reclaimer };
+    store.blocks.relief = () => this.#relieve();
+    store.client = this;
+  }
+
+  /** The vnode with this handle. @throws {FilesystemError} `EBADF` if there is none */
+  vnode(handle: number): Vnode {
+    const vnode = this.table.get(handle);
+    if (vnode !== undefined) return vnode;
+    throw new FilesystemError('EBADF', `Cannot find inode handle ${handle}`);
+  }
+
+  /**
+   * An operation that does what a record says. `bind`, `create` and `clone` come to a vnode, held
+   * for the caller; `write-inline` to the bytes written.
+   */
+  apply(record: Mutation): Operation<unknown> {
+    switch (record.type) {
+      case 'bind':
+        return lookup(this, this.vnode(record.parent), record.name);
+      case 'create':
+        return new Create(this, record);
+      case 'link':
+        return new Link(this, record);
+      case 'unlink':
+        return new Unlink(this, record);
+      case 'rename':
+        return new Rename(this, record);
+      case 'setattr':
+        return new SetAttributes(this, record);
+      case 'setxattr':
+        return new SetExtended(this, record);
+      case 'truncate':
+        return truncateFromRecord(this, record);
+      case 'write-inline':
+        return writeFromRecord(this, record);
+      case 'clone':
+        return new Clone(this, record);
+      default:
+        throw new FilesystemError('ENOTSUP', `Cannot apply a mutation of type ${record.type}`);
+    }
+  }
+
+  /** Lets `journal` see every change from now on; undefined: nobody. */
+  record(journal: Journal | undefined): void {
+    this.#journal = journal;
+    this.#bound.clear();
+    this.#bound.add(ROOT_HANDLE).add(SNAPSHOTS_HANDLE);
+  }
+
+  get isLogging(): boolean {
+    return this.#journal !== undefined;
+  }
+
+  /** Tells the journal what was done. */
+  log(record: Mutation): void {
+    if (this.#journal === undefined) return;
+    if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
+    this.#journal(record);
+  }
+
+  /** Before a change: makes sure that the journal knows the inodes that the record names. */
+  announceAll(record: Mutation): void {
+    if (this.#journal === undefined) return;
+    for (const handle of handlesOf(record)) this.announce(this.vnode(handle));
+  }
+
+  /** Makes sure that the journal can name an inode, also when its names will be gone. */
+  announce(vnode: Vnode): void {
+    if (this.#journal === undefined || this.#bound.has(vnode.id) || vnode.unlinked) return;
+    const parent = vnode.has(InodeFlag.LINKED) ? vnode.namedIn : vnode.parent;
+    if (parent === undefined) return;
+    this.announce(parent);
+    this.#bound.add(vnode.id);
+    this.#journal({ type: 'bind', handle: vnode.id, parent: parent.id, name: vnode.name });
+  }
+
+  /** A number for a new inode: the one asked for, or with 0 the next that was never used. */
+  takeInode(wanted: number): number {
+    const { state } = this.store;
+    const ino = wanted === 0 ? state.nextInode : wanted;
+    state.nextInode = Math.max(state.nextInode, ino + 1);
+    return ino;
+  }
+
+  /** The same for a new realm. */
+  takeRealm(wanted: number): number {
+    const { state } = this.store;
+    const realm = wanted === 0 ? state.nextRealm : wanted;
+    state.nextRealm = Math.max(state.nextRealm, realm + 1);
+    return realm;
+  }
+
+  /** After the last close of an inode: the operation that ends an orphan, or undefined. */
+  closed(vnode: Vnode): Operation<void> | undefined {
+    const orphan = vnode.unlinked && vnode.opens === 0 && vnode.holder !== undefined;
+    return orphan ? new FreeOrphan(this, vnode) : undefined;
+  }
+
+  /** Makes everything done so far durable. */
+  commit(): Operation<Txg> {
+    return this.store.commit();
+  }
+
+  drained(plan: Plan): boolean {
+    return this.pool.drained(plan);
+  }
+
+  seal(): void {
+    this.inodes.seal(this.meta);
+    this.store.state.metaRoot.set(this.meta.slots.subarray(0, 4));
+  }
+
+  reclaim(): Operation<unknown> | undefined {
+    return this.reclaimer.work();
+  }
+
+  /** Reads what hangs from the meta root: the first operation on a volume that was mounted. */
+  load(): Operation<true> {
+    return new Look(this, (plan) => {
+      this.meta.slots.set(this.store.state.metaRoot);
+      const found = [
+        this.#loadOwn(this.live, MetaName.LIVE, plan),
+        this.#loadOwn(this.snapshots, MetaName.SNAPSHOTS, plan),
+        this.#loadOwn(this.orphans, MetaName.ORPHANS, plan),
+        this.#loadOwn(this.queue, MetaName.RECLAIM, plan),
+      ];
+      if (found.includes(false)) return undefined;
+      const last = this.trees.lastKey(this.queue.entries, plan);
+      if (last === undefined) return undefined;
+      this.reclaimer.startAfter(last);
+      return true;
+    });
+  }
+
+  #own(kind: InodeKind, id?: number): Vnode {
+    const vnode = this.table.make(id);
+    vnode.kind = kind;
+    vnode.holds = 1;
+    return vnode;
+  }
+
+  #loadOwn(vnode: Vnode, name: string, plan: Plan): boolean {
+    const found = this.directories.find(this.meta, name, this.position, plan);
+    if (found === 'none') {
+      throw new FilesystemError('EIO', `Cannot mount: the meta root has no entry "${name}"`);
+    }
+    if (found === 'found') this.inodes.fill(vnode, this.meta, name, this.position);
+    return found === 'found';
+  }
+
+  /** Where frames come from when all of them are busy. */
+  #relieve(): Operation<unknown> {
+    return this.pool.dirtyBlocks > 0 ? this.pool.relief() : this.store.commit();
+  }
+}
+
+/** Handles of the inodes that a record names. */
+function handlesOf(record: Mutation): number[] {
+  switch (record.type) {
+    case 'bind':
+    case 'create':
+    case 'unlink':
+      return [record.parent];
+    case 'rename':
+      return [record.parent, record.newParent];
+    case 'link':
+      return [record.target, record.parent];
+    case 'clone':
+      return [record.source, record.parent];
+    case 'clone-range':
+    case 'dedupe':
+      return [record.source, record.target];
+    default:
+      return [record.target];
+  }
+}

@@ -1,0 +1,11 @@
+/**
+ * volume: inodes, names, links, clones, snapshots and what deleting leaves to do.
+ * {@link Engine} is the whole of it; it answers with operations, which a driver runs.
+ */
+export { ReadExtended } from './attributes.ts';
+export { checkFile, WriteFile } from './data.ts';
+export { checkName, type DirectoryEntry } from './directories.ts';
+export { Engine, type Journal } from './engine.ts';
+export { FormatVolume, type RootAttributes } from './format-volume.ts';
+export { Look, lookup, readEntries, readTarget } from './look.ts';
+export { Realm, Vnode } from './vnode.ts';

@@ -1,0 +1,312 @@
+/**
+ * Iomap ops: the one seam between iomap and the trees.
+ *
+ * A write's destination is always delayed: space in the CoW fork, promised and without an address.
+ * The data fork is the file map; it changes when a run that was written back is complete, and not
+ * before. Everything is copied on write, so every overwrite has a source in the data fork and a
+ * destination in the CoW fork, whether the old block is shared or not.
+ *
+ * Q1. What is promised for a file: one block per block that is dirty or in flight, and `folioCost`
+ *     per dirty folio, for the nodes that will map it. What is complete or dropped gives it back.
+ */
+import {
+  argumentError,
+  BLOCK_SIZE,
+  type Block,
+  blocksFor,
+  FilesystemError,
+  type Frame,
+  MAX_OFFSET,
+  NO_FRAME,
+  type Plan,
+  roundDown,
+} from '../base/index.ts';
+import {
+  depthFor,
+  INLINE_MAX,
+  InodeKind,
+  RECORD_MAX,
+  SLOT_WORDS,
+  SlotKind,
+  slotBlock,
+  slotFlags,
+  slotHasBlock,
+  slotKind,
+  TWIN,
+} from '../format/index.ts';
+import {
+  Edge,
+  type Ioend,
+  type IomapFile,
+  type Mapping,
+  type MappingAnswer,
+  MappingFlag,
+  type MappingOps,
+  type MappingRequest,
+  MappingType,
+  type Placement,
+  RequestFlag,
+  type WritebackOps,
+  type WriteOutcome,
+} from '../iomap/index.ts';
+import type { Store } from '../store/index.ts';
+import { type FileMaps, MapPosition } from '../tree/index.ts';
+import { recordLengthWith } from './inode-record.ts';
+import type { Inodes } from './inodes.ts';
+import type { Reclaimer } from './reclaim.ts';
+import type { Vnode } from './vnode.ts';
+
+/** Nodes a file needs beside its map when it is written back: its record may split leaves. */
+const RECORD_COST = 4;
+/** Runs that one answer names at the most. */
+const SOURCES_MAX = 16;
+
+export interface IomapParts {
+  readonly store: Store;
+  readonly inodes: Inodes;
+  readonly maps: FileMaps;
+  readonly reclaimer: Reclaimer;
+}
+
+export class VolumeIomapOps implements MappingOps, WritebackOps {
+  /** Set once, when the parts exist: they need the buffer pool, which needs these ops. */
+  parts!: IomapParts;
+  readonly #position = new MapPosition();
+  /** Promised by the write that has begun. */
+  #promised = 0;
+  #cost = 0;
+
+  begin(file: IomapFile, request: MappingRequest, answer: MappingAnswer, plan: Plan): boolean {
+    const vnode = file as Vnode;
+    if (request.flag !== RequestFlag.WRITE) {
+      return this.#sources(vnode, request.offset, request.offset + request.length, answer, plan);
+    }
+    const { store, inodes } = this.parts;
+    const { offset, length, edges } = request;
+    checkWrite(vnode, offset, length);
+    if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
+    const headStart = roundDown(offset, BLOCK_SIZE);
+    const tailStart = roundDown(offset + length - 1, BLOCK_SIZE);
+    let known = true;
+    if ((edges & Edge.HEAD) !== 0) known = this.#edge(vnode, headStart, answer, plan);
+    if ((edges & Edge.TAIL) !== 0) known = this.#edge(vnode, tailStart, answer, plan) && known;
+    if (!known) return false;
+    this.#moveInline(vnode, offset, length, answer);
+    if (!this.#promise(vnode, offset, length, plan)) return false;
+    const span = tailStart + BLOCK_SIZE - headStart;
+    answer.destination.set(MappingType.DELALLOC, headStart, span).flags = MappingFlag.NEW;
+    return true;
+  }
+
+  end(
+    file: IomapFile,
+    request: MappingRequest,
+    _answer: MappingAnswer,
+    outcome: WriteOutcome,
+  ): void {
+    const vnode = file as Vnode;
+    const { store, inodes } = this.parts;
+    store.space.reserved -= this.#promised;
+    this.#promised = 0;
+    if (outcome.written === 0) return;
+    const rise = (this.#cost - vnode.folioCost) * vnode.promisedFolios;
+    vnode.folioCost = this.#cost;
+    vnode.promisedFolios += outcome.newFolios;
+    store.space.reserved += outcome.newBlocks + outcome.newFolios * this.#cost + rise;
+    inodes.claim(vnode);
+    inodes.touch(vnode);
+    vnode.size = Math.max(vnode.size, request.offset + outcome.written);
+    vnode.change++;
+  }
+
+  planResize(file: IomapFile, size: number, plan: Plan): boolean {
+    const vnode = file as Vnode;
+    const { store, inodes, maps, reclaimer } = this.parts;
+    checkWrite(vnode, 0, size);
+    if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
+    if (size < vnode.size) {
+      maps.planCut(vnode, blocksFor(size), plan);
+      reclaimer.planAdd(vnode.depth + 1, plan);
+    }
+    inodes.planRewrite(vnode, plan);
+    return store.settle(plan, size < vnode.size ? 'delete' : 'normal');
+  }
+
+  resize(file: IomapFile, size: number, dropped: { blocks: number; folios: number }): void {
+    const vnode = file as Vnode;
+    const { inodes, maps, reclaimer } = this.parts;
+    this.release(vnode, dropped);
+    inodes.claim(vnode);
+    if (size < vnode.size) {
+      maps.cut(vnode, blocksFor(size), reclaimer.add);
+      vnode.blocks = Math.min(vnode.blocks, blocksFor(size));
+      if (vnode.inline.length > size) vnode.inline = vnode.inline.slice(0, size);
+    }
+    vnode.size = size;
+    vnode.change++;
+    inodes.rewrite(vnode);
+  }
+
+  isInline(file: IomapFile): boolean {
+    const vnode = file as Vnode;
+    return (
+      vnode.size <= INLINE_MAX &&
+      vnode.kind === InodeKind.FILE &&
+      !vnode.hasMap &&
+      recordLengthWith(vnode, vnode.size) <= RECORD_MAX
+    );
+  }
+
+  planPlace(blocks: number, plan: Plan): boolean {
+    return this.parts.store.space.plan(blocks, plan);
+  }
+
+  place(_file: IomapFile, _offset: number, blocks: number, placement: Placement): void {
+    const run = this.parts.store.space.allocateData(blocks);
+    placement.block = run.block;
+    placement.count = run.length;
+  }
+
+  planComplete(ioend: Ioend, plan: Plan): boolean {
+    const vnode = ioend.file as Vnode;
+    const { store, inodes, maps } = this.parts;
+    if (!inodes.planClaim(vnode, plan)) return false;
+    if (ioend.block !== undefined) {
+      maps.planSet(vnode, ioend.offset / BLOCK_SIZE, ioend.frames.length, plan);
+      for (let i = 0; i < ioend.frames.length; i++) {
+        store.groups.wantBlock((ioend.block + i) as Block, plan);
+      }
+    }
+    inodes.planRewrite(vnode, plan);
+    return plan.ready && store.space.plan(plan.blocks, plan);
+  }
+
+  complete(ioend: Ioend): void {
+    const vnode = ioend.file as Vnode;
+    const { store, inodes, maps } = this.parts;
+    inodes.claim(vnode);
+    if (ioend.block === undefined) {
+      const frame = ioend.frames[0] as Frame;
+      vnode.inline = store.blocks.view(frame).slice(0, ioend.size);
+    } else {
+      vnode.inline = NO_BYTES;
+      const first = ioend.offset / BLOCK_SIZE;
+      vnode.blocks += maps.setRun(vnode, { first, block: ioend.block, checksums: ioend.checksums });
+    }
+    this.release(vnode, { blocks: ioend.frames.length, folios: ioend.folios });
+    inodes.touch(vnode);
+    inodes.rewrite(vnode);
+  }
+
+  cancel(ioend: Ioend, released: { blocks: number; folios: number }): void {
+    if (ioend.block !== undefined)
+      this.parts.store.space.takeBack(ioend.block, ioend.frames.length);
+    this.release(ioend.file as Vnode, released);
+  }
+
+  /** Gives back what was promised for blocks and folios that need it no longer (Q1). */
+  release(vnode: Vnode, what: { blocks: number; folios: number }): void {
+    const { space } = this.parts.store;
+    space.reserved -= what.blocks + what.folios * vnode.folioCost;
+    vnode.promisedFolios -= what.folios;
+    if (vnode.promisedFolios === 0) vnode.folioCost = 0;
+  }
+
+  /** Promises the blocks of a write, and the nodes that will map them. */
+  #promise(vnode: Vnode, offset: number, length: number, plan: Plan): boolean {
+    const { store } = this.parts;
+    const blocks = blocksFor(offset + length) - Math.floor(offset / BLOCK_SIZE) + 1;
+    const folios = Math.ceil(blocks / 16) + 1;
+    const depth = Math.max(vnode.depth, depthFor(blocksFor(Math.max(vnode.size, offset + length))));
+    this.#cost = Math.max(vnode.folioCost, 2 * depth + RECORD_COST);
+    const rise = (this.#cost - vnode.folioCost) * vnode.promisedFolios;
+    const promised = blocks + folios * this.#cost + rise;
+    if (!store.settle(plan, 'normal', promised)) return false;
+    this.#promised = promised;
+    store.space.reserved += promised;
+    return true;
+  }
+
+  /** A file that outgrows its record takes its inline data with it. */
+  #moveInline(vnode: Vnode, offset: number, length: number, answer: MappingAnswer): void {
+    const outgrown = vnode.inline.length > 0 && offset + length > INLINE_MAX;
+    if (outgrown && offset >= BLOCK_SIZE && vnode.frameAt(0) === NO_FRAME)
+      answer.moved = vnode.inline;
+  }
+
+  /** Names the source of one block. */
+  #edge(vnode: Vnode, start: number, answer: MappingAnswer, plan: Plan): boolean {
+    const { sourceCount } = answer;
+    const covered = sourceCount > 0 && (answer.sources[sourceCount - 1] as Mapping).end > start;
+    return covered || this.#sources(vnode, start, start + BLOCK_SIZE, answer, plan);
+  }
+
+  /** Names what is where in the data fork, from `from` as far as one answer goes. */
+  #sources(vnode: Vnode, from: number, to: number, answer: MappingAnswer, plan: Plan): boolean {
+    let at = roundDown(from, BLOCK_SIZE);
+    if (vnode.inline.length > 0 && at < BLOCK_SIZE) {
+      answer.addSource().set(MappingType.INLINE, 0, BLOCK_SIZE).inline = vnode.inline;
+      at = BLOCK_SIZE;
+    }
+    const position = this.#position;
+    while (at < to && answer.sourceCount < SOURCES_MAX) {
+      if (!this.parts.maps.locate(vnode, at / BLOCK_SIZE, position, plan)) {
+        return answer.sourceCount > 0;
+      }
+      at = this.#addRun(position, at, to, answer);
+    }
+    return true;
+  }
+
+  /** Adds the run that begins at the position: slots that follow each other on the device. */
+  #addRun(position: MapPosition, at: number, to: number, answer: MappingAnswer): number {
+    const { words, at: slot, left } = position;
+    const most = Math.min(left, Math.ceil((to - at) / BLOCK_SIZE));
+    if (position.kind !== SlotKind.DATA) {
+      const type = position.kind === SlotKind.UNWRITTEN ? MappingType.UNWRITTEN : MappingType.HOLE;
+      const count = position.hasSlot ? sameKind(position, most) : most;
+      answer.addSource().set(type, at, count * BLOCK_SIZE);
+      return at + count * BLOCK_SIZE;
+    }
+    const first = slotBlock(words, slot);
+    let count = 1;
+    while (count < most && follows(words, slot + count * SLOT_WORDS, first + count)) count++;
+    const source = answer.addSource().set(MappingType.MAPPED, at, count * BLOCK_SIZE);
+    source.address = first * BLOCK_SIZE;
+    source.checksums = words;
+    source.checksumAt = slot + 3;
+    source.checksumStride = SLOT_WORDS;
+    source.twin = (slotFlags(words, slot) & TWIN) !== 0;
+    return at + count * BLOCK_SIZE;
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function follows(words: Uint32Array, at: number, block: number): boolean {
+  return slotHasBlock(words, at) && slotBlock(words, at) === block;
+}
+
+function sameKind(position: MapPosition, most: number): number {
+  let count = 1;
+  while (
+    count < most &&
+    slotKind(position.words, position.at + count * SLOT_WORDS) === position.kind
+  ) {
+    count++;
+  }
+  return count;
+}
+
+function checkWrite(vnode: Vnode, offset: number, length: number): void {
+  if (offset < 0) throw argumentError(`Cannot write at ${offset}: an offset is not negative`);
+  if (vnode.realm.readOnly) {
+    throw new FilesystemError('EROFS', 'Cannot write: the file is in a read-only snapshot');
+  }
+  if (offset + length > MAX_OFFSET - BLOCK_SIZE) {
+    throw new FilesystemError(
+      'EFBIG',
+      `Cannot write up to byte ${offset + length}: a file has at most ${MAX_OFFSET - BLOCK_SIZE}`,
+    );
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Removal: what happens to an inode when one of its names goes.
+ *
+ * With its last name an inode goes too, unless somebody has it open: then it waits among the
+ * orphans, where the next mount finds it if the last close never comes.
+ */
+import { assert, type Operation, type Plan } from '../base/index.ts';
+import {
+  InodeFlag,
+  InodeKind,
+  rootDetail,
+  rootRole,
+  SLOT_WORDS,
+  SlotRole,
+  slotHasBlock,
+  type Time,
+  TreeKind,
+} from '../format/index.ts';
+import type { Engine } from './engine.ts';
+import { ATTRIBUTES_AT, LINKS_AT, type Vnode } from './vnode.ts';
+
+/** Plans {@link removeName}. False if the plan has needs. */
+export function planRemoveName(
+  engine: Engine,
+  vnode: Vnode,
+  by: Operation<unknown>,
+  plan: Plan,
+): boolean {
+  const { inodes, trees } = engine;
+  const linked = vnode.has(InodeFlag.LINKED);
+  if (linked && !inodes.planClaim(vnode, plan)) return false;
+  if (vnode.nlink > 1 && !vnode.isDirectory) return true;
+  if (linked && vnode.holder !== undefined) {
+    if (!trees.planRemove(vnode.holder, vnode.key, inodes.planShared, plan)) return false;
+  }
+  return planForget(engine, vnode, by, plan);
+}
+
+/** Plans {@link forget}: what is in flight has to end, and what the inode has needs a place. */
+export function planForget(
+  engine: Engine,
+  vnode: Vnode,
+  by: Operation<unknown>,
+  plan: Plan,
+): boolean {
+  const everything = { start: 0, end: Infinity, exclusive: true };
+  if (!vnode.cowLock.free(by, everything, plan)) return false;
+  if (vnode.opens > 0) return planOrphan(engine, vnode, plan);
+  return planDiscard(engine, vnode, plan);
+}
+
+/**
+ * One name of an inode is gone: its entry was taken out of the directory, and with it the record if
+ * it was there. With the last name the inode goes.
+ */
+export function removeName(engine: Engine, vnode: Vnode, time: Time): void {
+  const { inodes, table } = engine;
+  const linked = vnode.has(InodeFlag.LINKED);
+  vnode.ctime = time;
+  vnode.change++;
+  vnode.nlink = vnode.isDirectory ? 0 : vnode.nlink - 1;
+  if (vnode.nlink > 0) {
+    inodes.claim(vnode);
+    inodes.touch(vnode);
+    return;
+  }
+  table.detach(vnode);
+  if (linked) {
+    inodes.claim(vnode);
+    inodes.remove(vnode);
+  } else {
+    inodes.untouch(vnode);
+  }
+  vnode.flags &= ~InodeFlag.LINKED;
+  forget(engine, vnode);
+}
+
+/** An inode without names: freed, or kept among the orphans while it is open. */
+export function forget(engine: Engine, vnode: Vnode): void {
+  vnode.unlinked = true;
+  if (vnode.opens > 0) makeOrphan(engine, vnode);
+  else discard(engine, vnode);
+}
+
+/** Plans the end of an orphan whose last user has closed it. */
+export function planFreeOrphan(
+  engine: Engine,
+  vnode: Vnode,
+  by: Operation<unknown>,
+  plan: Plan,
+): boolean {
+  const { inodes, trees } = engine;
+  if (!inodes.planClaim(vnode, plan) || vnode.holder === undefined) return false;
+  if (!trees.planRemove(vnode.holder, vnode.key, inodes.planShared, plan)) return false;
+  return planForget(engine, vnode, by, plan);
+}
+
+/** Ends an orphan. */
+export function freeOrphan(engine: Engine, vnode: Vnode): void {
+  engine.inodes.claim(vnode);
+  engine.table.detach(vnode);
+  engine.inodes.remove(vnode);
+  discard(engine, vnode);
+}
+
+function planOrphan(engine: Engine, vnode: Vnode, plan: Plan): boolean {
+  const { inodes, trees, orphans, directories } = engine;
+  const found = directories.find(orphans, orphanName(vnode), engine.position, plan);
+  if (found === 'missing' || !inodes.planClaim(orphans, plan)) return false;
+  const key = directories.keyFor(orphanName(vnode));
+  return trees.planInsert(orphans.entries, key, inodes.planShared, plan);
+}
+
+function makeOrphan(engine: Engine, vnode: Vnode): void {
+  const { inodes, orphans, directories, table } = engine;
+  const name = orphanName(vnode);
+  const found = directories.find(orphans, name, engine.position, engine.noPlan);
+  assert(found === 'none', 'an inode becomes an orphan once');
+  vnode.flags |= InodeFlag.REALM;
+  vnode.ownRealm = vnode.realm.id;
+  vnode.outerRealm = orphans.realm.id;
+  vnode.name = name;
+  inodes.claim(orphans);
+  inodes.insert(vnode, orphans.entries, directories.keyFor(name));
+  table.attach(vnode);
+}
+
+function planDiscard(engine: Engine, vnode: Vnode, plan: Plan): boolean {
+  const { cow, reclaimer } = engine;
+  let trees = 0;
+  forEachRoot(vnode, (at, role) => {
+    if (role === SlotRole.DATA) cow.planRelease(vnode.slots, at, plan);
+    else trees++;
+  });
+  reclaimer.planAdd(trees, plan);
+  return plan.ready;
+}
+
+/** Gives everything back that an inode has: single blocks at once, trees to the queue. */
+function discard(engine: Engine, vnode: Vnode): void {
+  const { cow, reclaimer, iomapOps, table } = engine;
+  iomapOps.release(vnode, vnode.dropDirty(0));
+  forEachRoot(vnode, (at, role, detail) => {
+    if (role === SlotRole.DATA) cow.release(vnode.slots, at);
+    else reclaimer.add(vnode.slots, at, role, detail);
+  });
+  vnode.slots.fill(0);
+  vnode.depth = vnode.kind === InodeKind.TREE ? vnode.depth : 0;
+  vnode.size = 0;
+  engine.inodes.untouch(vnode);
+  vnode.holder = undefined;
+  if (vnode.holds === 0) table.drop(vnode);
+}
+
+/** Calls `visit` with every slot of an inode that names a block. */
+export function forEachRoot(
+  vnode: Vnode,
+  visit: (at: number, role: SlotRole, detail: number) => void,
+): void {
+  const role = rootRole(vnode.kind, vnode.depth);
+  const detail = rootDetail(vnode.kind, vnode.depth);
+  for (let at = 0; at < ATTRIBUTES_AT; at += SLOT_WORDS) {
+    if (slotHasBlock(vnode.slots, at)) visit(at, role, detail);
+  }
+  if (slotHasBlock(vnode.slots, ATTRIBUTES_AT)) visit(ATTRIBUTES_AT, SlotRole.MAP, 0);
+  if (slotHasBlock(vnode.slots, LINKS_AT)) visit(LINKS_AT, SlotRole.KEYED, TreeKind.LINKS);
+}
+
+function orphanName(vnode: Vnode): string {
+  return `${vnode.realm.id}.${vnode.ino}`;
+}

@@ -1,0 +1,190 @@
+/**
+ * Unlink: names go, one by one or a whole tree at once.
+ */
+import { FilesystemError, type Plan } from '../base/index.ts';
+import { InodeFlag, type UnlinkMutation, UnlinkWhat } from '../format/index.ts';
+import type { KeyedPosition } from '../tree/index.ts';
+import type { Engine } from './engine.ts';
+import { checkParent, checkWritable, Mutate, noEntry, stampDirectory } from './mutate.ts';
+import {
+  forget,
+  freeOrphan,
+  planForget,
+  planFreeOrphan,
+  planRemoveName,
+  removeName,
+} from './removal.ts';
+import type { Vnode } from './vnode.ts';
+
+/** Takes a name away. */
+export class Unlink extends Mutate<void> {
+  readonly #record: UnlinkMutation;
+  readonly #parent: Vnode;
+  #key = 0;
+  #target: Vnode | undefined;
+
+  constructor(engine: Engine, record: UnlinkMutation) {
+    super(engine, record, 'delete');
+    this.#record = record;
+    this.#parent = engine.vnode(record.parent);
+  }
+
+  protected override look(plan: Plan): boolean {
+    const { engine } = this;
+    const { name, what } = this.#record;
+    const parent = this.#parent;
+    checkParent(parent);
+    const found = engine.directories.find(parent, name, engine.position, plan);
+    if (found === 'missing') return false;
+    if (found === 'none') throw noEntry(name);
+    this.#key = engine.position.key;
+    const target = engine.inodes.load(parent, name, engine.position as KeyedPosition, plan);
+    if (target === undefined) return false;
+    this.#target = target;
+    if (what === UnlinkWhat.TREE) return this.#lookTree(target, plan);
+    checkKind(target, what === UnlinkWhat.DIRECTORY);
+    if (!this.#planEntry(plan)) return false;
+    return planRemoveName(engine, target, this, plan);
+  }
+
+  protected override change(): void {
+    const { engine } = this;
+    const { name, what, time } = this.#record;
+    const parent = this.#parent;
+    const target = this.#target as Vnode;
+    if (target.opens > 0) engine.announce(target);
+    if (what === UnlinkWhat.TREE) engine.inodes.push(target);
+    engine.inodes.claim(parent);
+    engine.trees.remove(parent.entries, this.#key);
+    if (target.has(InodeFlag.LINKED) && target.namedIn === parent && target.name === name) {
+      target.namedIn = undefined;
+    }
+    parent.size--;
+    if (target.isDirectory) parent.nlink--;
+    stampDirectory(engine, parent, time);
+    if (what === UnlinkWhat.TREE) this.#removeTree(target);
+    else removeName(engine, target, time);
+  }
+
+  #planEntry(plan: Plan): boolean {
+    const { inodes, trees } = this.engine;
+    if (!inodes.planClaim(this.#parent, plan)) return false;
+    return trees.planRemove(this.#parent.entries, this.#key, inodes.planShared, plan);
+  }
+
+  /**
+   * A tree goes as one: its root moves into the reclaim queue. Inodes in it that are open become
+   * orphans first, by operations of their own; nothing of it may be in flight.
+   */
+  #lookTree(target: Vnode, plan: Plan): boolean {
+    const { engine } = this;
+    if (!target.isDirectory) throw new FilesystemError('ENOTDIR', 'Cannot remove a file as a tree');
+    if (target.has(InodeFlag.HAS_LINKS_BELOW) && target.realm.root !== target) {
+      throw new FilesystemError(
+        'ENOTSUP',
+        'Cannot remove the directory at once: files below it may have names elsewhere',
+      );
+    }
+    for (const vnode of engine.table.all) {
+      if (vnode === target || !vnode.isWithin(target)) continue;
+      const everything = { start: 0, end: Infinity, exclusive: true };
+      vnode.cowLock.free(this, everything, plan);
+      if (vnode.opens > 0) plan.follow(this.#orphan(vnode));
+    }
+    return plan.ready && this.#planEntry(plan) && planForget(engine, target, this, plan);
+  }
+
+  #orphan(vnode: Vnode): Mutate<void> {
+    const parent = vnode.has(InodeFlag.LINKED) ? vnode.namedIn : vnode.parent;
+    if (parent === undefined) return new Estrange(this.engine, vnode);
+    return new Unlink(this.engine, {
+      type: 'unlink',
+      parent: parent.id,
+      name: vnode.name,
+      what: vnode.isDirectory ? UnlinkWhat.TREE : UnlinkWhat.FILE,
+      time: this.#record.time,
+    });
+  }
+
+  #removeTree(target: Vnode): void {
+    const { engine } = this;
+    engine.table.detach(target);
+    engine.inodes.untouch(target);
+    forgetBelow(engine, target);
+    target.nlink = 0;
+    forget(engine, target);
+  }
+}
+
+/** Makes an orphan of an open inode all of whose names are going with a tree. */
+class Estrange extends Mutate<void> {
+  readonly #vnode: Vnode;
+
+  constructor(engine: Engine, vnode: Vnode) {
+    super(engine, undefined, 'delete');
+    this.#vnode = vnode;
+  }
+
+  protected override look(plan: Plan): boolean {
+    const { engine } = this;
+    const vnode = this.#vnode;
+    if (!engine.inodes.planClaim(vnode, plan)) return false;
+    return planRemoveName(engine, vnode, this, plan);
+  }
+
+  protected override change(): void {
+    this.#vnode.nlink = 1;
+    removeName(this.engine, this.#vnode, this.#vnode.ctime);
+  }
+}
+
+/** The end of an inode without names that was closed last. Not a change anybody can see. */
+export class FreeOrphan extends Mutate<void> {
+  readonly #vnode: Vnode;
+
+  constructor(engine: Engine, vnode: Vnode) {
+    super(engine, undefined, 'delete');
+    this.#vnode = vnode;
+  }
+
+  protected override look(plan: Plan): boolean {
+    const gone = !this.#vnode.unlinked || this.#vnode.opens > 0 || this.#vnode.holder === undefined;
+    return gone || planFreeOrphan(this.engine, this.#vnode, this, plan);
+  }
+
+  protected override change(): void {
+    const vnode = this.#vnode;
+    if (vnode.unlinked && vnode.opens === 0 && vnode.holder !== undefined) {
+      freeOrphan(this.engine, vnode);
+    }
+  }
+}
+
+/** Vnodes below a tree that is gone: nobody has them open, and their data is nobody's any more. */
+function forgetBelow(engine: Engine, top: Vnode): void {
+  for (const child of [...(top.children?.values() ?? [])]) {
+    forgetBelow(engine, child);
+    engine.iomapOps.release(child, child.dropDirty(0));
+    engine.inodes.untouch(child);
+    engine.table.detach(child);
+    child.unlinked = true;
+    child.holder = undefined;
+    child.slots.fill(0);
+    child.size = 0;
+    if (child.holds === 0) engine.table.drop(child);
+  }
+}
+
+/** @throws {FilesystemError} `EISDIR`, `ENOTDIR` or `ENOTEMPTY` */
+export function checkKind(target: Vnode, directory: boolean): void {
+  checkWritable(target);
+  if (!directory && target.isDirectory) {
+    throw new FilesystemError('EISDIR', 'Cannot unlink a directory as a file');
+  }
+  if (directory && !target.isDirectory) {
+    throw new FilesystemError('ENOTDIR', 'Cannot remove a file as a directory');
+  }
+  if (directory && target.size > 0) {
+    throw new FilesystemError('ENOTEMPTY', `Cannot remove a directory with ${target.size} entries`);
+  }
+}

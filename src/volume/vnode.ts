@@ -1,0 +1,187 @@
+/**
+ * Vnode: an inode in memory.
+ *
+ * N1. There is at most one vnode per inode of a realm; whoever keeps one across turns holds it
+ *     (`holds`), and one that is held, open, dirty or has children in memory is not dropped.
+ * N2. A vnode that is `dirty` knows more than its record. Its record is changeable then (it lies in
+ *     nodes of the open txg that nobody else sees) and is brought up to date by a push: when the
+ *     txg closes, and before a tree that contains it is cloned, taken away or read past the vnodes.
+ * N3. Otherwise the vnode and its record say the same.
+ */
+import type { InodeNumber, Txg } from '../base/index.ts';
+import { InodeFlag, InodeKind, type Time, TreeKind } from '../format/index.ts';
+import { type BufferPool, IomapFile, type MappingOps } from '../iomap/index.ts';
+import type { MapRoot, TreeRoot } from '../tree/index.ts';
+
+/** Words of the slots of an inode: four of the map, the attribute map, the link table. */
+export const ATTRIBUTES_AT = 16;
+export const LINKS_AT = 20;
+const INODE_WORDS = 24;
+
+const NO_BYTES = new Uint8Array(0);
+const EPOCH: Time = { sec: 0, nsec: 0 };
+
+/** A tree that hangs from a vnode. */
+export class VnodeTree implements TreeRoot {
+  readonly owner: Vnode;
+  readonly tree: TreeKind;
+  readonly rootAt: number;
+
+  constructor(owner: Vnode, tree: TreeKind, rootAt: number) {
+    this.owner = owner;
+    this.tree = tree;
+    this.rootAt = rootAt;
+  }
+
+  get slots(): Uint32Array {
+    return this.owner.slots;
+  }
+
+  get ownerRealm(): number {
+    return this.owner.realm.id;
+  }
+
+  get ownerInode(): number {
+    return this.owner.ino;
+  }
+}
+
+/** The scope of inode numbers: what a clone of a directory opens. */
+export class Realm {
+  readonly id: number;
+  /** The directory at its root, which has its link table. */
+  readonly root: Vnode;
+  readonly readOnly: boolean;
+
+  constructor(id: number, root: Vnode, readOnly: boolean) {
+    this.id = id;
+    this.root = root;
+    this.readOnly = readOnly;
+  }
+}
+
+export class Vnode extends IomapFile implements MapRoot {
+  readonly id: number;
+  readonly ops: MappingOps;
+  readonly slots: Uint32Array = new Uint32Array(INODE_WORDS);
+  depth = 0;
+
+  /** The tree that holds its record, and the key there; undefined for the meta root alone. */
+  holder: VnodeTree | undefined;
+  key = 0;
+  /** Its name; of several, the last one seen, and then the directory it was seen in. */
+  name = '';
+  namedIn: Vnode | undefined;
+  realm!: Realm;
+
+  ino = 0 as InodeNumber;
+  kind: InodeKind = InodeKind.FILE;
+  flags = 0;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  nlink = 0;
+  generation = 0;
+  size = 0;
+  /** Data blocks the map names; an upper bound once a sparse file was cut. */
+  blocks = 0;
+  atime: Time = EPOCH;
+  mtime: Time = EPOCH;
+  ctime: Time = EPOCH;
+  btime: Time = EPOCH;
+  change = 0;
+  project = 0;
+  rdev = 0;
+  /** Stated identity, with REALM. */
+  ownRealm = 0;
+  outerRealm = 0;
+  /** Inline data, or the target of a symbolic link. */
+  inline: Uint8Array = NO_BYTES;
+  /** Inline extended attributes. */
+  attributes: Uint8Array = NO_BYTES;
+  /** Blocks of the attribute map, with ATTR_BLOCKS. */
+  attributeBlocks = 0;
+
+  /** Vnodes of records in its trees: entries by name, linked inodes by {@link childName}. */
+  children: Map<string, Vnode> | undefined;
+  holds = 0;
+  opens = 0;
+  /** No name leads to it any more. */
+  unlinked = false;
+  dirty = false;
+  /** The record was changeable in this txg, at this count of clones. */
+  claimTxg = 0 as Txg;
+  claimEpoch = -1;
+  /** Clock bit of the vnode table, and its place there. */
+  used = true;
+  place = 0;
+
+  /** What was promised for one dirty folio, and for how many. */
+  folioCost = 0;
+  promisedFolios = 0;
+
+  #entries: VnodeTree | undefined;
+  #links: VnodeTree | undefined;
+
+  constructor(id: number, pool: BufferPool, ops: MappingOps) {
+    super(pool);
+    this.id = id;
+    this.ops = ops;
+  }
+
+  /** The tree of a directory's entries, or the tree that a TREE inode is. */
+  get entries(): VnodeTree {
+    this.#entries ??= new VnodeTree(
+      this,
+      this.kind === InodeKind.TREE ? (this.depth as TreeKind) : TreeKind.DIRECTORY,
+      0,
+    );
+    return this.#entries;
+  }
+
+  /** The link table of the realm whose root this is. */
+  get links(): VnodeTree {
+    this.#links ??= new VnodeTree(this, TreeKind.LINKS, LINKS_AT);
+    return this.#links;
+  }
+
+  /** Whose tree holds the record: the directory, or for a linked inode the root of its realm. */
+  get parent(): Vnode | undefined {
+    return this.holder?.owner;
+  }
+
+  /** Under which name it is among its parent's children. No name in a directory has a slash. */
+  get childName(): string {
+    return this.has(InodeFlag.LINKED) ? linkedName(this.ino) : this.name;
+  }
+
+  has(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  /** True if the map names anything, or has nodes. */
+  get hasMap(): boolean {
+    return this.depth > 0 || this.slots.subarray(0, ATTRIBUTES_AT).some((word) => word !== 0);
+  }
+
+  get isDirectory(): boolean {
+    return this.kind === InodeKind.DIRECTORY;
+  }
+
+  /** True if it is `other`, or its record is somewhere below it. */
+  isWithin(other: Vnode): boolean {
+    for (let at: Vnode | undefined = this; at !== undefined; at = at.parent) {
+      if (at === other) return true;
+    }
+    return false;
+  }
+}
+
+/** The {@link Vnode.childName} of a linked inode. */
+export function linkedName(ino: number): string {
+  return `/${ino}`;
+}
+
+/** Flags that follow from what an inode has, rather than being set. */
+export const SHAPE_FLAGS =
+  InodeFlag.INLINE | InodeFlag.EMBED4 | InodeFlag.SLOTS | InodeFlag.ATTR_BLOCKS | InodeFlag.LINKS;

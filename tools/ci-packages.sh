@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that some tests use: XFS and btrfs to compare with, FUSE to mount.
+# Tests that need one of them and do not find it say so and are skipped.
+set -euo pipefail
+
+packages=(xfsprogs btrfs-progs fuse3)
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null || true)
+  [[ $status == 'install ok installed' ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+give_up() {
+  echo "WARNING: Cannot install ${missing[*]}: $1. Tests that need them will be skipped." >&2
+  exit 1
+}
+
+[[ $EUID -eq 0 ]] || give_up 'this needs root'
+command -v apt-get >/dev/null || give_up 'there is no apt-get'
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq || give_up 'apt-get update failed'
+apt-get install -qq -y --no-install-recommends "${missing[@]}" || give_up 'apt-get install failed'
