@@ -1,9 +1,8 @@
 /**
- * ramet for browsers: everything that runs without Node.
- *
- * Bundlers pick it through the `browser` condition of package.json. test/house/browser.test.ts
- * bundles it and runs it where Node's globals do not exist.
+ * ramet for browsers: everything but what needs Node, which is image files named by a path.
+ * A volume is opened on a device.
  */
+export * from './api/index.ts';
 export {
   AssertionError,
   CorruptionError,
@@ -11,9 +10,4 @@ export {
   type ErrorCode,
   FilesystemError,
 } from './base/index.ts';
-export {
-  type Completion,
-  type Device,
-  MemoryDevice,
-  type MemoryDeviceOptions,
-} from './device/index.ts';
+export { type Device, MemoryDevice, OverlayDevice } from './device/index.ts';

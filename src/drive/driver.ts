@@ -9,7 +9,7 @@
  * V3. An operation that follows another goes on when that has ended, well or not. Only if the other
  *     was started for its sake does the other's error become its own.
  */
-import { DeviceError, type Io, type Operation } from '../base/index.ts';
+import { AssertionError, DeviceError, type Io, type Operation } from '../base/index.ts';
 import type { Completion, Device } from '../device/index.ts';
 import { mergeIo, type Transfer } from './transfer.ts';
 
@@ -30,18 +30,21 @@ export interface DriverOptions {
 export class Driver {
   readonly #device: Device;
   readonly #concurrency: number;
-  readonly #pause: () => Promise<void>;
+  /** Resolves in a later turn of the event loop, after others had theirs. */
+  readonly pause: () => Promise<void>;
   /** Transfers the device has not answered yet, each with the end of all its tries. */
   readonly #inFlight = new Map<Io, Promise<void>>();
   /** Operations that have given up their turn, with what tells that they ended. */
   readonly #running = new Map<AnyOperation, Promise<void>>();
   readonly #queue: (() => void)[] = [];
+  /** Told when an operation has found one of our own invariants broken. */
+  onBroken: (error: AssertionError) => void = () => {};
   #admitted = 0;
 
   constructor(device: Device, options: DriverOptions) {
     this.#device = device;
     this.#concurrency = options.concurrency ?? Infinity;
-    this.#pause = options.pause;
+    this.pause = options.pause;
   }
 
   /** True if nothing that was started is under way any more. */
@@ -60,7 +63,7 @@ export class Driver {
    * @throws {DeviceError} `ENOTSUP` if the device would have to be waited for
    */
   run<Result>(operation: Operation<Result>): Result {
-    while (!operation.step()) this.#satisfyNow(operation);
+    while (!this.#step(operation)) this.#satisfyNow(operation);
     return operation.result;
   }
 
@@ -80,7 +83,7 @@ export class Driver {
   async #drive<Result>(operation: Operation<Result>, signal?: AbortSignal): Promise<Result> {
     let ended = (): void => {};
     try {
-      while (!operation.step()) {
+      while (!this.#step(operation)) {
         if (signal?.aborted) operation.fail(signal.reason);
         const wait = this.#device.sync ? this.#satisfyAtOnce(operation) : this.#satisfy(operation);
         if (wait === undefined) continue;
@@ -101,16 +104,25 @@ export class Driver {
     }
   }
 
+  #step(operation: AnyOperation): boolean {
+    try {
+      return operation.step();
+    } catch (error) {
+      if (error instanceof AssertionError) this.onBroken(error);
+      throw error;
+    }
+  }
+
   /** On a synchronous device only a pause gives up the turn. */
   #satisfyAtOnce(operation: AnyOperation): Promise<void> | undefined {
     this.#satisfyNow(operation);
-    return operation.plan.pause ? this.#pause() : undefined;
+    return operation.plan.pause ? this.pause() : undefined;
   }
 
   async #satisfy(operation: AnyOperation): Promise<void> {
     const { plan } = operation;
     const waits = plan.after.map((other) => this.#follow(other));
-    if (plan.pause) waits.push(this.#pause());
+    if (plan.pause) waits.push(this.pause());
     this.#submit(plan.io);
     for (const io of plan.io) {
       const flight = this.#inFlight.get(io);

@@ -1,5 +1,5 @@
 /**
- * Create: the superblock and the group index of a volume that has nothing in it yet.
+ * Create: what a volume is before anything is in it, and what a device is before there is a volume.
  */
 import {
   BLOCK_SIZE,
@@ -14,6 +14,7 @@ import {
   type GeometryRequest,
   groupLength,
   groupReserved,
+  MAGIC,
   NARROWEST,
   planGeometry,
   SUPERBLOCKS,
@@ -113,5 +114,31 @@ export class Wipe extends PlannedOperation<void> {
     this.#flushing = true;
     this.#io = [new PlainIo('flush')];
     return false;
+  }
+}
+
+/** What the beginning of a device looks like. */
+export type DeviceContent = 'volume' | 'blank' | 'foreign';
+
+/** Looks whether there is a volume on a device, or nothing at all, or something else. */
+export class Probe extends PlannedOperation<DeviceContent> {
+  readonly #head: PlainIo;
+
+  constructor(deviceSize: number) {
+    super();
+    const length = Math.min(deviceSize, SUPERBLOCKS * BLOCK_SIZE);
+    this.#head = new PlainIo('read', 0, [new Uint8Array(length)]);
+  }
+
+  protected override prepare(plan: Plan): void {
+    if (!this.#head.finished) plan.need(this.#head);
+  }
+
+  protected override apply(): boolean {
+    const head = this.#head.buffers[0] as Uint8Array;
+    const starts = Array.from({ length: SUPERBLOCKS }, (_, slot) => slot * BLOCK_SIZE);
+    const isVolume = starts.some((at) => MAGIC.every((byte, i) => head[at + i] === byte));
+    if (isVolume) return this.finish('volume');
+    return this.finish(head.every((byte) => byte === 0) ? 'blank' : 'foreign');
   }
 }

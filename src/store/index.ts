@@ -3,7 +3,15 @@
  * It knows that slots name blocks, not what trees they make.
  */
 export type { Commit } from './commit.ts';
-export { type CreateOptions, FIRST_INODE, FIRST_REALM, newSuperblock, Wipe } from './create.ts';
+export {
+  type CreateOptions,
+  type DeviceContent,
+  FIRST_INODE,
+  FIRST_REALM,
+  newSuperblock,
+  Probe,
+  Wipe,
+} from './create.ts';
 export { Groups } from './groups.ts';
 export { Mount, type Mounted } from './mount.ts';
 export { noSpace, Space, type SpaceUse } from './space.ts';

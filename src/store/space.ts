@@ -28,6 +28,11 @@ export class Space {
   readonly groups: Groups;
   /** Blocks that only deleting may use (A3). */
   readonly kept: number;
+  /**
+   * Walks under way that keep slots across turns. While there are any, nothing that was freed
+   * becomes idle, so that what such a slot names stays what it was.
+   */
+  readers = 0;
   readonly #blocks: BlockCache;
   /** Freed in the open txg, in the one before it, and in the one before that (A2). */
   #freedNow: Block[] = [];
@@ -125,6 +130,10 @@ export class Space {
 
   /** The txg that freed `closed` is durable: what the one before it freed is idle. */
   committed(closed: Block[]): void {
+    if (this.readers > 0) {
+      this.#freedBefore = this.#freedBefore.concat(closed);
+      return;
+    }
     const kept: Block[] = [];
     for (const block of this.#freedBefore) {
       if (this.#blocks.isLoading(block)) kept.push(block);

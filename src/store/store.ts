@@ -143,6 +143,11 @@ export class Store {
     return false;
   }
 
+  /** True if blocks or counts have changed since the last commit closed. */
+  get hasChanges(): boolean {
+    return this.dirty.count > 0 || this.groups.hasChanges;
+  }
+
   /** A commit that will contain everything done so far. */
   commit(): Commit {
     const running = this.#commit;

@@ -20,6 +20,7 @@ import {
   SlotRole,
   type SlotVisitor,
   setSlot,
+  slotBlock,
   slotFlags,
   slotHasBlock,
   slotKind,
@@ -87,6 +88,24 @@ export class FileMaps {
       at = this.#store.base(frame) + mapSlot(fileBlock, level);
     }
     return this.#found(position, words, at, MAP_FANOUT - mapIndex(fileBlock, 0));
+  }
+
+  /**
+   * Whether a node on the way to a file block is named more than once; undefined: plan has needs.
+   */
+  isShared(map: MapRoot, fileBlock: number, plan: Plan): boolean | undefined {
+    let words = map.slots;
+    let at = 0;
+    for (let level = map.depth - 1; level >= 0 && slotHasBlock(words, at); level--) {
+      const block = slotBlock(words, at);
+      if (!this.#store.groups.wantBlock(block, plan)) return undefined;
+      if (this.#store.groups.count(block) > 1) return true;
+      const frame = this.#store.want(words, at, MAP_NODE, plan);
+      if (frame === NO_FRAME) return undefined;
+      words = this.#store.blocks.words;
+      at = this.#store.base(frame) + mapSlot(fileBlock, level);
+    }
+    return false;
   }
 
   /** Makes sure that {@link setRun} of these file blocks cannot miss. */
@@ -221,7 +240,7 @@ export class FileMaps {
   #grow(map: MapRoot, depth: number): void {
     while (map.depth < depth) {
       const store = this.#store;
-      const old = map.slots.slice();
+      const old = map.slots.slice(0, EMBEDDED_SLOTS * SLOT_WORDS);
       const empty = old.every((word) => word === 0);
       clearSlots(map.slots);
       if (empty) {

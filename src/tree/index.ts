@@ -2,6 +2,7 @@
  * tree: file maps and keyed trees over shared blocks, and the rule by which they are copied.
  * It knows where records are, not what they mean.
  */
+export { sharedBound } from './compare.ts';
 export { Cow, type Target } from './cow.ts';
 export { FileMaps, MapPosition, type MapRoot, type MapRun } from './file-map.ts';
 export { KeyedPosition, KeyedTrees, type SeekResult, type TreeRoot } from './keyed-tree.ts';

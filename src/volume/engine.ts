@@ -185,6 +185,11 @@ export class Engine implements StoreClient {
     return orphan ? new FreeOrphan(this, vnode) : undefined;
   }
 
+  /** True if something was changed since the last commit closed. */
+  get hasChanges(): boolean {
+    return this.store.hasChanges || this.inodes.hasChanges || this.pool.dirtyBlocks > 0;
+  }
+
   /** Makes everything done so far durable. */
   commit(): Operation<Txg> {
     return this.store.commit();

@@ -4,8 +4,17 @@
  */
 export { ReadExtended } from './attributes.ts';
 export { checkFile, WriteFile } from './data.ts';
+export {
+  CompareDirectories,
+  compareInodes,
+  type EntryPair,
+  type InodeDifference,
+} from './diff.ts';
 export { checkName, type DirectoryEntry } from './directories.ts';
 export { Engine, type Journal } from './engine.ts';
+export { type Extent, type ExtentType, ReadExtents } from './extents.ts';
 export { FormatVolume, type RootAttributes } from './format-volume.ts';
+export { type Inventory, TakeInventory } from './inventory.ts';
 export { Look, lookup, readEntries, readTarget } from './look.ts';
+export { MeasureUsage, type Usage } from './usage.ts';
 export { Realm, Vnode } from './vnode.ts';

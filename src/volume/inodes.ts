@@ -95,6 +95,11 @@ export class Inodes {
     vnode.claimEpoch = this.epoch;
   }
 
+  /** True if any vnode knows more than its record. */
+  get hasChanges(): boolean {
+    return this.#dirty.size > 0;
+  }
+
   /** The vnode knows more than its record from now on. It has been claimed. */
   touch(vnode: Vnode): void {
     if (vnode.dirty) return;

@@ -1,0 +1,251 @@
+/**
+ * Calls on attributes: stat, chmod, chown, utimes, access, statfs.
+ */
+import { BLOCK_SIZE, FilesystemError } from '../../base/index.ts';
+import { AttributeMask, type Mutation, type Time, timeFromMs } from '../../format/index.ts';
+import type { Vnode } from '../../volume/index.ts';
+import { type Context, holding } from '../context.ts';
+import { argumentTypeError, checkInteger } from '../errors.ts';
+import { constants, modeBits } from '../flags.ts';
+import { type PathArgument, pathBytes, resolve } from '../path.ts';
+import { type Procedure, run } from '../procedure.ts';
+import { BigIntStats, type StatFs, Stats } from '../stats.ts';
+
+export interface StatOptions {
+  readonly bigint?: boolean | undefined;
+  readonly throwIfNoEntry?: boolean | undefined;
+}
+
+type AnyStats = Stats | BigIntStats;
+type TimeArgument = number | string | Date;
+
+export function* stat(
+  context: Context,
+  path: PathArgument,
+  options?: StatOptions,
+): Procedure<AnyStats | undefined> {
+  return yield* statPath(context, path, true, options);
+}
+
+export function* lstat(
+  context: Context,
+  path: PathArgument,
+  options?: StatOptions,
+): Procedure<AnyStats | undefined> {
+  return yield* statPath(context, path, false, options);
+}
+
+// biome-ignore lint/correctness/useYield: every call is a procedure, this one needs no operation
+export function* fstat(context: Context, fd: number, options?: StatOptions): Procedure<AnyStats> {
+  return makeStats(context.files.get(fd).vnode, options);
+}
+
+function* statPath(
+  context: Context,
+  path: PathArgument,
+  follow: boolean,
+  options?: StatOptions,
+): Procedure<AnyStats | undefined> {
+  const name = pathBytes(path);
+  let vnode: Vnode;
+  try {
+    vnode = yield* resolve(context.walk(follow), name);
+  } catch (error) {
+    if (options?.throwIfNoEntry === false && isAbsence(error)) return undefined;
+    throw error;
+  }
+  vnode.holds--;
+  return makeStats(vnode, options);
+}
+
+function makeStats(vnode: Vnode, options?: StatOptions): AnyStats {
+  return options?.bigint === true ? new BigIntStats(vnode) : new Stats(vnode);
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof FilesystemError && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}
+
+/** True if the path leads to something. Never throws. */
+export function* exists(context: Context, path: PathArgument): Procedure<boolean> {
+  try {
+    const vnode = yield* resolve(context.walk(true), pathBytes(path));
+    vnode.holds--;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether the volume's owner may: read-only snapshots refuse writing, files without x executing.
+ */
+export function* access(context: Context, path: PathArgument, mode = 0): Procedure<void> {
+  checkInteger('mode', mode, 0, 7);
+  const vnode = yield* resolve(context.walk(true), pathBytes(path));
+  vnode.holds--;
+  if ((mode & constants.W_OK) !== 0 && (vnode.realm.readOnly || context.engine.store.readOnly)) {
+    throw new FilesystemError('EROFS', 'Cannot write here: it is read-only');
+  }
+  if ((mode & constants.X_OK) !== 0 && !vnode.isDirectory && (vnode.mode & 0o111) === 0) {
+    throw new FilesystemError('EACCES', 'Cannot execute the file: no x bit is set');
+  }
+}
+
+export function* chmod(context: Context, path: PathArgument, mode: unknown): Procedure<void> {
+  const bits = modeBits(mode, 0);
+  const vnode = yield* resolve(context.walk(true), pathBytes(path));
+  yield* holding(vnode, () => setMode(context, vnode, bits));
+}
+
+export function* fchmod(context: Context, fd: number, mode: unknown): Procedure<void> {
+  yield* setMode(context, context.files.get(fd).vnode, modeBits(mode, 0));
+}
+
+export function* chown(
+  context: Context,
+  path: PathArgument,
+  uid: number,
+  gid: number,
+): Procedure<void> {
+  yield* chownPath(context, path, { uid, gid, follow: true });
+}
+
+export function* lchown(
+  context: Context,
+  path: PathArgument,
+  uid: number,
+  gid: number,
+): Procedure<void> {
+  yield* chownPath(context, path, { uid, gid, follow: false });
+}
+
+export function* fchown(context: Context, fd: number, uid: number, gid: number): Procedure<void> {
+  yield* setOwner(context, context.files.get(fd).vnode, uid, gid);
+}
+
+export function* utimes(
+  context: Context,
+  path: PathArgument,
+  atime: TimeArgument,
+  mtime: TimeArgument,
+): Procedure<void> {
+  yield* utimesPath(context, path, { atime: timeOf(atime), mtime: timeOf(mtime), follow: true });
+}
+
+export function* lutimes(
+  context: Context,
+  path: PathArgument,
+  atime: TimeArgument,
+  mtime: TimeArgument,
+): Procedure<void> {
+  yield* utimesPath(context, path, { atime: timeOf(atime), mtime: timeOf(mtime), follow: false });
+}
+
+export function* futimes(
+  context: Context,
+  fd: number,
+  atime: TimeArgument,
+  mtime: TimeArgument,
+): Procedure<void> {
+  const times = { atime: timeOf(atime), mtime: timeOf(mtime) };
+  yield* setTimes(context, context.files.get(fd).vnode, times);
+}
+
+// biome-ignore lint/correctness/useYield: every call is a procedure, this one needs no operation
+export function* statfs(
+  context: Context,
+  path: PathArgument,
+  options?: { readonly bigint?: boolean | undefined },
+): Procedure<StatFs<number> | StatFs<bigint>> {
+  pathBytes(path);
+  const { space, superblock } = context.engine.store;
+  const numbers: StatFs<number> = {
+    type: 0x72616d65,
+    bsize: BLOCK_SIZE,
+    blocks: superblock.geometry.blockCount,
+    bfree: space.available,
+    bavail: space.available,
+    files: 2 ** 40,
+    ffree: 2 ** 40 - context.engine.store.state.nextInode,
+  };
+  if (options?.bigint !== true) return numbers;
+  const entries = Object.entries(numbers).map(([key, value]) => [key, BigInt(value)]);
+  return Object.fromEntries(entries) as StatFs<bigint>;
+}
+
+interface Change {
+  readonly mask: number;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly atime?: Time;
+  readonly mtime?: Time;
+}
+
+/** Sets attributes of an inode. */
+export function* setAttributes(context: Context, vnode: Vnode, change: Change): Procedure<void> {
+  const time = context.time;
+  const record: Mutation = {
+    type: 'setattr',
+    target: vnode.id,
+    mask: change.mask,
+    mode: change.mode ?? 0,
+    uid: change.uid ?? 0,
+    gid: change.gid ?? 0,
+    atime: change.atime ?? time,
+    mtime: change.mtime ?? time,
+    time,
+  };
+  yield* run(context.engine.apply(record));
+}
+
+function setMode(context: Context, vnode: Vnode, mode: number): Procedure<void> {
+  return setAttributes(context, vnode, { mask: AttributeMask.MODE, mode: mode & 0o7777 });
+}
+
+function* chownPath(
+  context: Context,
+  path: PathArgument,
+  owner: { uid: number; gid: number; follow: boolean },
+): Procedure<void> {
+  const vnode = yield* resolve(context.walk(owner.follow), pathBytes(path));
+  yield* holding(vnode, () => setOwner(context, vnode, owner.uid, owner.gid));
+}
+
+/** -1 leaves an id as it is. */
+function* setOwner(context: Context, vnode: Vnode, uid: number, gid: number): Procedure<void> {
+  checkInteger('uid', uid, -1, 4294967295);
+  checkInteger('gid', gid, -1, 4294967295);
+  const mask = (uid === -1 ? 0 : AttributeMask.UID) | (gid === -1 ? 0 : AttributeMask.GID);
+  yield* setAttributes(context, vnode, { mask, uid: Math.max(0, uid), gid: Math.max(0, gid) });
+}
+
+function* utimesPath(
+  context: Context,
+  path: PathArgument,
+  times: { atime: Time; mtime: Time; follow: boolean },
+): Procedure<void> {
+  const vnode = yield* resolve(context.walk(times.follow), pathBytes(path));
+  yield* holding(vnode, () => setTimes(context, vnode, times));
+}
+
+function setTimes(
+  context: Context,
+  vnode: Vnode,
+  times: { atime: Time; mtime: Time },
+): Procedure<void> {
+  const mask = AttributeMask.ATIME | AttributeMask.MTIME;
+  return setAttributes(context, vnode, { mask, atime: times.atime, mtime: times.mtime });
+}
+
+/** A time argument: seconds since 1970, also as a string, or a date. */
+function timeOf(time: TimeArgument): Time {
+  if (time instanceof Date) return timeFromMs(time.getTime());
+  const seconds = typeof time === 'string' ? Number(time) : time;
+  if (typeof seconds !== 'number' || !Number.isFinite(seconds)) {
+    throw argumentTypeError('time', 'of type number or an instance of Date', time);
+  }
+  const sec = Math.floor(seconds);
+  return { sec, nsec: Math.min(999_999_999, Math.round((seconds - sec) * 1e9)) };
+}

@@ -1,0 +1,136 @@
+/**
+ * Context: what the calls of one view of a volume have in common.
+ */
+import { assert, FilesystemError } from '../base/index.ts';
+import { type Time, timeFromMs } from '../format/index.ts';
+import type { Engine, Vnode } from '../volume/index.ts';
+import { checkInteger } from './errors.ts';
+import { constants } from './flags.ts';
+import type { Walk } from './path.ts';
+import { type Procedure, run } from './procedure.ts';
+
+const { O_WRONLY, O_RDWR, O_APPEND, O_SYNC, O_DSYNC } = constants;
+
+/** An open file: an inode and a position. */
+export class OpenFile {
+  readonly vnode: Vnode;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly append: boolean;
+  readonly synchronous: boolean;
+  position = 0;
+
+  constructor(vnode: Vnode, flags: number) {
+    this.vnode = vnode;
+    const access = flags & (O_WRONLY | O_RDWR);
+    this.readable = access !== O_WRONLY;
+    this.writable = access === O_WRONLY || access === O_RDWR;
+    this.append = (flags & O_APPEND) !== 0;
+    this.synchronous = (flags & (O_SYNC | O_DSYNC)) !== 0;
+  }
+}
+
+/** Numbers of open files begin here, so that none is ever one of the process's own first three. */
+const FIRST_FD = 3;
+const FD_MAX = 1 << 20;
+
+/** Open files of a volume. */
+export class FileTable {
+  readonly #files: (OpenFile | undefined)[] = [];
+  readonly #free: number[] = [];
+
+  /** Gives an open file a number; the inode counts one user more. */
+  add(file: OpenFile): number {
+    const index = this.#free.pop() ?? this.#files.length;
+    if (index >= FD_MAX)
+      throw new FilesystemError('EMFILE', `Cannot open more than ${FD_MAX} files`);
+    this.#files[index] = file;
+    file.vnode.opens++;
+    return index + FIRST_FD;
+  }
+
+  /** @throws {FilesystemError} `EBADF` */
+  get(fd: number): OpenFile {
+    return this.#files[fd - FIRST_FD] ?? this.#bad(fd);
+  }
+
+  /** The inode counts one user less. */
+  remove(fd: number): OpenFile {
+    const file = this.get(fd);
+    this.#files[fd - FIRST_FD] = undefined;
+    this.#free.push(fd - FIRST_FD);
+    file.vnode.opens--;
+    assert(file.vnode.opens >= 0, 'an inode is closed as often as it was opened');
+    return file;
+  }
+
+  /** Numbers of the files that are open. */
+  get numbers(): number[] {
+    return this.#files.flatMap((file, index) => (file === undefined ? [] : [index + FIRST_FD]));
+  }
+
+  #bad(fd: number): never {
+    checkInteger('fd', fd, 0, 2147483647);
+    throw new FilesystemError('EBADF', `Cannot use file descriptor ${fd}: it is not open`);
+  }
+}
+
+export interface ContextOptions {
+  readonly engine: Engine;
+  /** Where paths begin. */
+  readonly root: Vnode;
+  readonly files: FileTable;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask: number;
+}
+
+export class Context {
+  readonly engine: Engine;
+  readonly root: Vnode;
+  readonly files: FileTable;
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask: number;
+  readonly #now: () => number;
+
+  constructor(options: ContextOptions) {
+    this.engine = options.engine;
+    this.root = options.root;
+    this.files = options.files;
+    this.uid = options.uid;
+    this.gid = options.gid;
+    this.umask = options.umask;
+    this.#now = options.now;
+  }
+
+  get time(): Time {
+    return timeFromMs(this.#now());
+  }
+
+  /** How a path is walked from here. */
+  walk(follow: boolean): Walk {
+    return { engine: this.engine, root: this.root, follow };
+  }
+
+  /** Closes a file; the last user of an inode without names ends it. */
+  *close(fd: number): Procedure<void> {
+    const { vnode } = this.files.remove(fd);
+    const end = this.engine.closed(vnode);
+    if (end !== undefined) yield* run(end);
+  }
+}
+
+/** Runs `body` with an inode that is held, and lets go of it. */
+export function* holding<Result>(
+  vnode: Vnode,
+  body: (vnode: Vnode) => Procedure<Result>,
+): Procedure<Result> {
+  try {
+    return yield* body(vnode);
+  } finally {
+    vnode.holds--;
+  }
+}

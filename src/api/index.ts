@@ -1,0 +1,22 @@
+/**
+ * api: volumes for people who write programs, in the shapes of `node:fs`.
+ * Everything here runs in browsers too; what needs Node is in api/node/.
+ */
+
+export type { Extent, ExtentType } from '../volume/index.ts';
+export type { NodeError } from './errors.ts';
+export { FileHandle } from './file-handle.ts';
+export { constants } from './flags.ts';
+export { DEFAULT_SIZE, type VolumeOptions } from './mount.ts';
+export type { PathArgument } from './path.ts';
+export type { Change, InodeType, SpaceReport } from './reports.ts';
+export type { PromisesFs, SyncFs } from './shapes.ts';
+export { BigIntStats, Dirent, type StatFs, Stats } from './stats.ts';
+export {
+  type Locator,
+  type LongOptions,
+  type SnapshotInfo,
+  type SnapshotOptions,
+  SnapshotView,
+  Volume,
+} from './volume.ts';

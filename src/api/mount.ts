@@ -1,0 +1,168 @@
+/**
+ * Mount: from a device to an engine that runs, with a new volume made first if that was asked for.
+ */
+import { argumentError, FilesystemError, GIB, MIB, type Operation } from '../base/index.ts';
+import { BlockCache } from '../cache/index.ts';
+import type { Device } from '../device/index.ts';
+import { type CountWidth, imageSeed, LABEL_MAX, timeFromMs } from '../format/index.ts';
+import {
+  type CreateOptions,
+  Mount,
+  type Mounted,
+  newSuperblock,
+  Probe,
+  Store,
+  Wipe,
+} from '../store/index.ts';
+import { Engine, FormatVolume, lookup, readEntries } from '../volume/index.ts';
+import { type Procedure, run } from './procedure.ts';
+
+export interface VolumeOptions {
+  /** Make a volume if there is none: on an empty device, or in a file that does not exist. */
+  readonly create?: boolean | undefined;
+  /** Make a volume whatever there is; what there was is lost. */
+  readonly overwrite?: boolean | undefined;
+  /** Bytes of a new volume; the whole device if it is left out, 16 GiB for a new file. */
+  readonly size?: number | undefined;
+  /** Memory for cached and dirty blocks, at least 4 MiB; 256 MiB if it is left out. */
+  readonly cacheBytes?: number | undefined;
+  readonly readOnly?: boolean | undefined;
+  /** Name of a new volume, up to 64 bytes. */
+  readonly label?: string | undefined;
+  /** Blocks of an allocation group of a new volume, a power of two from 256 to 32,768. */
+  readonly groupBlocks?: number | undefined;
+  /** Blocks of the log of a new volume. */
+  readonly logBlocks?: number | undefined;
+  /** log2 of the bits of the widest count of a new volume, 1 to 4. */
+  readonly countCap?: CountWidth | undefined;
+  /** Owner of new files; the process's own, or 0 where there is none. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Permission bits that new files do not get; the process's own, or 022. */
+  readonly umask?: number | undefined;
+  /** Milliseconds after which changes become durable by themselves; 5,000 if it is left out. */
+  readonly commitIntervalMs?: number | undefined;
+  /** Milliseconds since 1970, with a fraction. */
+  readonly now?: (() => number) | undefined;
+}
+
+export const DEFAULT_SIZE = 16 * GIB;
+const DEFAULT_CACHE = 256 * MIB;
+const MINIMUM_CACHE = 4 * MIB;
+/** Vnodes that are kept while nobody uses them. */
+const VNODE_LIMIT = 16384;
+
+/** @throws {RangeError} if an option is outside its limits; nothing was touched */
+export function checkOptions(options: VolumeOptions): void {
+  const { cacheBytes, label } = options;
+  if (cacheBytes !== undefined && !(cacheBytes >= MINIMUM_CACHE)) {
+    throw argumentError(
+      `Cannot use cacheBytes ${cacheBytes}: at least ${MINIMUM_CACHE} are needed`,
+    );
+  }
+  if (label !== undefined && new TextEncoder().encode(label).length > LABEL_MAX) {
+    throw argumentError(`Cannot use the label: it is longer than ${LABEL_MAX} bytes`);
+  }
+}
+
+/** Opens the volume on a device. */
+export function* mountVolume(device: Device, options: VolumeOptions): Procedure<Engine> {
+  checkOptions(options);
+  const wanted = options.create === true || options.overwrite === true;
+  if (!wanted) return yield* openEngine(device, options, yield* run(new Mount(device.size)));
+  const content = yield* run(new Probe(device.size));
+  if (options.overwrite !== true) {
+    if (content === 'volume') {
+      return yield* openEngine(device, options, yield* run(new Mount(device.size)));
+    }
+    if (content === 'foreign') {
+      throw new FilesystemError(
+        'EEXIST',
+        `Cannot create a volume on ${device.name}: it holds something else, which overwriting loses`,
+      );
+    }
+  }
+  return yield* createEngine(device, options);
+}
+
+function* openEngine(device: Device, options: VolumeOptions, mounted: Mounted): Procedure<Engine> {
+  const { readOnlyCompatible } = mounted.superblock;
+  const readOnly = options.readOnly === true || device.readOnly;
+  if (readOnlyCompatible !== 0 && !readOnly) {
+    throw new FilesystemError(
+      'EROFS',
+      `Cannot mount for writing: features 0x${readOnlyCompatible.toString(16)} are not known`,
+    );
+  }
+  const engine = makeEngine(options, mounted, readOnly);
+  yield* run(engine.load());
+  if (!readOnly) yield* freeOrphans(engine);
+  return engine;
+}
+
+function* createEngine(device: Device, options: VolumeOptions): Procedure<Engine> {
+  if (options.readOnly === true || device.readOnly) {
+    throw new FilesystemError('EROFS', `Cannot create a volume on ${device.name}: it is read-only`);
+  }
+  const now = (options.now ?? Date.now)();
+  const size = options.size ?? device.size;
+  if (size > device.size) {
+    throw new FilesystemError(
+      'ENOSPC',
+      `Cannot create a volume of ${size} bytes: ${device.name} has ${device.size}`,
+    );
+  }
+  const { groupBlocks, logBlocks, countCap, label } = options;
+  const create: CreateOptions = {
+    size,
+    groupBlocks,
+    logBlocks,
+    countCap,
+    label,
+    now,
+    uuid: makeUuid(),
+    hashSeed: crypto.getRandomValues(new BigUint64Array(1))[0] as bigint,
+  };
+  const { superblock, index } = newSuperblock(create);
+  yield* run(new Wipe(superblock.geometry, device.size));
+  const engine = makeEngine(options, { superblock, index, ring: -1, findings: [] }, false);
+  const root = { mode: 0o755, uid: options.uid ?? 0, gid: options.gid ?? 0, time: timeFromMs(now) };
+  yield* run(new FormatVolume(engine, root));
+  yield* run(engine.commit());
+  return engine;
+}
+
+function makeEngine(options: VolumeOptions, mounted: Mounted, readOnly: boolean): Engine {
+  const cacheBytes = options.cacheBytes ?? DEFAULT_CACHE;
+  const countCapacity = Math.floor(cacheBytes / 8);
+  const blocks = new BlockCache({
+    capacity: cacheBytes - countCapacity,
+    seed: imageSeed(mounted.superblock.uuid),
+  });
+  const { superblock, index, ring } = mounted;
+  const now = options.now ?? Date.now;
+  const store = new Store({ blocks, superblock, index, ring, readOnly, countCapacity, now });
+  return new Engine(store, VNODE_LIMIT);
+}
+
+/** Inodes without names that were open when the volume was last used: nobody has them now. */
+function* freeOrphans(engine: Engine): Procedure<void> {
+  for (;;) {
+    const entries = yield* run(readEntries(engine, engine.orphans, 0));
+    if (entries.length === 0) return;
+    for (const { name } of entries) {
+      const vnode = yield* run(lookup(engine, engine.orphans, name));
+      vnode.unlinked = true;
+      vnode.holds--;
+      yield* run(engine.closed(vnode) as Operation<void>);
+    }
+  }
+}
+
+/** A random UUID, version 4. */
+function makeUuid(): Uint8Array {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+  return bytes;
+}

@@ -1,0 +1,76 @@
+/**
+ * Volume for Node: opened by the path of an image too, with the process's own user.
+ */
+import { existsSync } from 'node:fs';
+import type { Device } from '../../device/index.ts';
+import { FileDevice } from '../../device/node.ts';
+import { DEFAULT_SIZE, Volume, type VolumeOptions } from '../index.ts';
+import { checkOptions, mountVolume } from '../mount.ts';
+import { runAsync, runSync } from '../procedure.ts';
+import { makeDriver } from '../volume.ts';
+
+/** A volume on a device, or in an image file or on a disk named by a path. */
+export class NodeVolume extends Volume {
+  /**
+   * Opens a volume, or makes one. A path is opened, locked while the volume is open, and closed
+   * with it.
+   *
+   * @throws {FilesystemError} `ENOENT`, `EACCES`, `EISDIR` for a path; `EBUSY` naming the holder if
+   *   another process has the image; `EINVAL` if there is no volume or one of a newer format, `EIO`
+   *   if it is damaged, `EEXIST` if one was to be made over something else, `EROFS`
+   * @throws {RangeError} if an option is outside its limits
+   */
+  static override async open(
+    pathOrDevice: string | Device,
+    options: VolumeOptions = {},
+  ): Promise<Volume> {
+    const all = { ...ofProcess(), ...options };
+    if (typeof pathOrDevice !== 'string') return await Volume.open(pathOrDevice, all);
+    const device = openPath(pathOrDevice, all);
+    try {
+      const driver = makeDriver(device);
+      return new NodeVolume(
+        device,
+        driver,
+        await runAsync(driver, mountVolume(device, all), {}),
+        all,
+      );
+    } catch (error) {
+      await device.close();
+      throw error;
+    }
+  }
+
+  static override openSync(pathOrDevice: string | Device, options: VolumeOptions = {}): Volume {
+    const all = { ...ofProcess(), ...options };
+    if (typeof pathOrDevice !== 'string') return Volume.openSync(pathOrDevice, all);
+    const device = openPath(pathOrDevice, all);
+    try {
+      const driver = makeDriver(device);
+      return new NodeVolume(device, driver, runSync(driver, mountVolume(device, all)), all);
+    } catch (error) {
+      void device.close();
+      throw error;
+    }
+  }
+
+  protected override releaseDevice(device: Device): Promise<void> | undefined {
+    return device.close();
+  }
+}
+
+function openPath(path: string, options: VolumeOptions): Device {
+  checkOptions(options);
+  const { readOnly = false, create = false, overwrite = false, size = DEFAULT_SIZE } = options;
+  if ((!create && !overwrite) || existsSync(path)) return FileDevice.open(path, { readOnly });
+  return FileDevice.open(path, { create: true, size });
+}
+
+/** Who the process is, and what it takes from the permissions of new files. */
+function ofProcess(): { uid: number; gid: number; umask: number } {
+  return {
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    umask: process.umask(),
+  };
+}

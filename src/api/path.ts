@@ -1,0 +1,162 @@
+/**
+ * Paths: from what a caller names to vnodes.
+ *
+ * Paths are absolute; a relative one begins at the root too. Names are any bytes but `/` and NUL:
+ * a string stands for its UTF-8 bytes, a buffer for itself. `..` at the root is the root.
+ */
+import { binaryFromText, binaryString, FilesystemError } from '../base/index.ts';
+import { InodeKind } from '../format/index.ts';
+import { checkName, type Engine, lookup, readTarget, type Vnode } from '../volume/index.ts';
+import { argumentTypeError, argumentValueError } from './errors.ts';
+import { type Procedure, run } from './procedure.ts';
+
+/** What a path argument may be; a URL is one with the `file:` scheme. */
+export type PathArgument =
+  | string
+  | Uint8Array
+  | { readonly href: string; readonly pathname: string };
+
+const PATH_MAX = 4096;
+/** Symbolic links that one path may go through. */
+const LINKS_MAX = 40;
+
+/** A directory, held for the caller, and the name that the path ends with. */
+export interface Place {
+  readonly directory: Vnode;
+  readonly name: string;
+  /** The path ended with a slash: only a directory can be meant. */
+  readonly slash: boolean;
+}
+
+/** The bytes of a path argument, as a binary string. */
+export function pathBytes(path: unknown, argument = 'path'): string {
+  let binary: string;
+  if (typeof path === 'string') binary = binaryFromText(path);
+  else if (path instanceof Uint8Array) binary = binaryString(path);
+  else if (isUrl(path)) binary = binaryFromText(decodeURIComponent(path.pathname));
+  else throw argumentTypeError(argument, 'of type string or an instance of Buffer or URL', path);
+  if (binary.includes('\0')) {
+    const wanted = 'must be a string, Uint8Array, or URL without null bytes';
+    throw argumentValueError(argument, wanted, path);
+  }
+  return binary;
+}
+
+/** A path argument as messages show it. */
+export function pathText(path: unknown): string | undefined {
+  if (typeof path === 'string') return path;
+  if (path instanceof Uint8Array) return new TextDecoder().decode(path);
+  return isUrl(path) ? decodeURIComponent(path.pathname) : undefined;
+}
+
+function isUrl(path: unknown): path is { href: string; pathname: string } {
+  return typeof path === 'object' && path !== null && 'href' in path && 'pathname' in path;
+}
+
+/** Where to begin, and what to do at the end. */
+export interface Walk {
+  readonly engine: Engine;
+  readonly root: Vnode;
+  /** Follow a symbolic link that the path ends with. */
+  readonly follow: boolean;
+}
+
+/** The inode that a path names, held for the caller. */
+export function* resolve(walk: Walk, path: string): Procedure<Vnode> {
+  checkPath(path);
+  return yield* walkFrom(walk, walk.root, path, { left: LINKS_MAX });
+}
+
+/** The directory in which the last name of a path is, or would be. `EEXIST` for the root itself. */
+export function* resolveParent(walk: Walk, path: string): Procedure<Place> {
+  checkPath(path);
+  const trimmed = path.replace(/\/+$/u, '');
+  const cut = trimmed.lastIndexOf('/');
+  const name = trimmed.slice(cut + 1);
+  const directory = yield* walkFrom(
+    { ...walk, follow: true },
+    walk.root,
+    trimmed.slice(0, cut + 1) || '/',
+    { left: LINKS_MAX },
+  );
+  if (directory.isDirectory) return { directory, name, slash: trimmed.length < path.length };
+  directory.holds--;
+  throw new FilesystemError('ENOTDIR', 'Cannot use a file as a directory');
+}
+
+function* walkFrom(
+  walk: Walk,
+  start: Vnode,
+  path: string,
+  links: { left: number },
+): Procedure<Vnode> {
+  let at = path.startsWith('/') ? walk.root : start;
+  at.holds++;
+  const names = path.split('/');
+  const directoryWanted = path.endsWith('/');
+  try {
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i] as string;
+      const last = i === names.length - 1 || (directoryWanted && i === names.length - 2);
+      if (name === '') continue;
+      const next = yield* enter(walk, at, name, last && !directoryWanted, links);
+      at.holds--;
+      at = next;
+    }
+    if (directoryWanted && !at.isDirectory) {
+      throw new FilesystemError('ENOTDIR', 'Cannot use a file as a directory');
+    }
+    return at;
+  } catch (error) {
+    at.holds--;
+    throw error;
+  }
+}
+
+/** One step of a walk: the inode that a name leads to, held. `at` stays held. */
+function* enter(
+  walk: Walk,
+  at: Vnode,
+  name: string,
+  last: boolean,
+  links: { left: number },
+): Procedure<Vnode> {
+  if (!at.isDirectory) throw new FilesystemError('ENOTDIR', 'Cannot use a file as a directory');
+  if (name === '.' || name === '..') {
+    const next = name === '.' || at === walk.root ? at : (at.parent ?? at);
+    next.holds++;
+    return next;
+  }
+  checkName(name);
+  const found = cachedChild(at, name) ?? (yield* run(lookup(walk.engine, at, name)));
+  if (found.kind !== InodeKind.SYMLINK || (last && !walk.follow)) return found;
+  try {
+    if (--links.left < 0) {
+      throw new FilesystemError('ELOOP', `Cannot follow more than ${LINKS_MAX} symbolic links`);
+    }
+    const target = binaryString(yield* run(readTarget(walk.engine, found)));
+    if (target === '') throw new FilesystemError('ENOENT', 'Cannot follow an empty symbolic link');
+    return yield* walkFrom({ ...walk, follow: true }, at, target, links);
+  } finally {
+    found.holds--;
+  }
+}
+
+/** A child in memory needs no operation. */
+function cachedChild(directory: Vnode, name: string): Vnode | undefined {
+  const child = directory.children?.get(name);
+  if (child === undefined) return undefined;
+  child.used = true;
+  child.holds++;
+  return child;
+}
+
+function checkPath(path: string): void {
+  if (path === '') throw new FilesystemError('ENOENT', 'Cannot use an empty path');
+  if (path.length >= PATH_MAX) {
+    throw new FilesystemError(
+      'ENAMETOOLONG',
+      `Cannot use the path: it has ${path.length} bytes, at most ${PATH_MAX - 1} are possible`,
+    );
+  }
+}

@@ -1,0 +1,427 @@
+/**
+ * Volume: the API's front door.
+ */
+import { FilesystemError } from '../base/index.ts';
+import type { Device } from '../device/index.ts';
+import { Driver } from '../drive/index.ts';
+import { InodeFlag, timeToMs, UnlinkWhat } from '../format/index.ts';
+import { checkName, type Engine, type Extent, lookup, type Vnode } from '../volume/index.ts';
+import { Background } from './background.ts';
+import { cloneTo } from './calls/copy.ts';
+import { list } from './calls/directories.ts';
+import { unlinkName } from './calls/names.ts';
+import { Context, FileTable, holding } from './context.ts';
+import { asNodeError, type CallSite } from './errors.ts';
+import { Caller, makeFs } from './fs.ts';
+import { mountVolume, type VolumeOptions } from './mount.ts';
+import { type PathArgument, pathBytes, pathText, resolve, resolveParent } from './path.ts';
+import { type Procedure, run, runAsync, runSync } from './procedure.ts';
+import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from './reports.ts';
+import type { PromisesFs, SyncFs } from './shapes.ts';
+
+/** A place in the live volume, or in one of its snapshots. */
+export type Locator =
+  | PathArgument
+  | { readonly snapshot: string; readonly path?: PathArgument | undefined };
+
+export interface SnapshotInfo {
+  readonly name: string;
+  readonly readOnly: boolean;
+  readonly created: Date;
+}
+
+export interface SnapshotOptions {
+  /** Whether the snapshot can be changed later; it cannot if this is left out. */
+  readonly writable?: boolean | undefined;
+}
+
+export interface LongOptions {
+  /** Ends the call with the signal's reason, at its next wait. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const COMMIT_INTERVAL_MS = 5000;
+
+/** A filesystem view of a snapshot. Let go of it with `close`, or `using`. */
+export class SnapshotView {
+  readonly name: string;
+  readonly fs: SyncFs;
+  readonly #root: Vnode;
+  #open = true;
+
+  constructor(name: string, root: Vnode, fs: SyncFs) {
+    this.name = name;
+    this.#root = root;
+    this.fs = fs;
+  }
+
+  get promises(): PromisesFs {
+    return this.fs.promises;
+  }
+
+  /** The view is not used any more. Idempotent. */
+  close(): void {
+    if (this.#open) this.#root.holds--;
+    this.#open = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * A volume that is open.
+ *
+ * Every change is visible to the next call at once and durable after {@link sync}, after `fsync` of
+ * any file, after {@link close}, or by itself after a few seconds. A crash before that leaves the
+ * volume as it was at some moment in between: everything done before it, and nothing after.
+ */
+export class Volume {
+  /** `node:fs`, synchronous; with promises as `fs.promises`. */
+  readonly fs: SyncFs;
+  protected readonly engine: Engine;
+  protected readonly driver: Driver;
+  readonly #device: Device;
+  readonly #context: Context;
+  readonly #background: Background | undefined;
+  #closed = false;
+
+  protected constructor(device: Device, driver: Driver, engine: Engine, options: VolumeOptions) {
+    this.#device = device;
+    this.driver = driver;
+    this.engine = engine;
+    driver.onBroken = (error) => engine.store.latch(error);
+    this.#context = new Context({
+      engine,
+      root: engine.live,
+      files: new FileTable(),
+      now: options.now ?? Date.now,
+      uid: options.uid ?? 0,
+      gid: options.gid ?? 0,
+      umask: options.umask ?? 0o022,
+    });
+    this.fs = makeFs(new Caller(this.#context, driver));
+    const interval = options.commitIntervalMs ?? COMMIT_INTERVAL_MS;
+    this.#background =
+      engine.store.readOnly || interval <= 0 ? undefined : new Background(engine, driver, interval);
+  }
+
+  /**
+   * Opens the volume on a device, or makes one there.
+   *
+   * @throws {FilesystemError} `EINVAL` if there is no volume or one of a newer format, `EIO` if it
+   *   is damaged, `EEXIST` if one was to be made over something else, `EROFS`
+   * @throws {RangeError} if an option is outside its limits
+   */
+  static async open(device: Device, options: VolumeOptions = {}): Promise<Volume> {
+    const driver = makeDriver(device);
+    const engine = await runAsync(driver, mountVolume(device, options), {});
+    return new Volume(device, driver, engine, options);
+  }
+
+  /** The same, in this turn. `ENOTSUP` if the device is asynchronous. */
+  static openSync(device: Device, options: VolumeOptions = {}): Volume {
+    const driver = makeDriver(device);
+    const engine = runSync(driver, mountVolume(device, options));
+    return new Volume(device, driver, engine, options);
+  }
+
+  get label(): string {
+    return this.engine.store.superblock.label;
+  }
+
+  get readOnly(): boolean {
+    return this.engine.store.readOnly;
+  }
+
+  /**
+   * Clones a file, or a directory with everything below it, to a path that must be free. Takes the
+   * same time whatever the size. Both sides are independent from then on. Atomic.
+   *
+   * @throws `ENOENT`, `EEXIST`, `ENOTDIR`, `ENOSPC`, `EROFS`, as `node:fs` would
+   */
+  async clone(source: Locator, destination: PathArgument): Promise<void> {
+    await this.#async(this.#clone(source, destination), cloneSite(source, destination));
+  }
+
+  cloneSync(source: Locator, destination: PathArgument): void {
+    this.#sync(this.#clone(source, destination), cloneSite(source, destination));
+  }
+
+  /** Keeps the live volume as it is now under a name. Constant time, atomic. `EEXIST`. */
+  async snapshot(name: string, options: SnapshotOptions = {}): Promise<void> {
+    await this.#async(this.#snapshot(name, options), { syscall: 'snapshot', path: name });
+  }
+
+  snapshotSync(name: string, options: SnapshotOptions = {}): void {
+    this.#sync(this.#snapshot(name, options), { syscall: 'snapshot', path: name });
+  }
+
+  /** All snapshots, oldest first. */
+  async snapshots(): Promise<SnapshotInfo[]> {
+    return await this.#async(this.#snapshots(), { syscall: 'snapshots' });
+  }
+
+  snapshotsSync(): SnapshotInfo[] {
+    return this.#sync(this.#snapshots(), { syscall: 'snapshots' });
+  }
+
+  /** A view of a snapshot. `ENOENT`. */
+  async openSnapshot(name: string): Promise<SnapshotView> {
+    return this.#view(
+      name,
+      await this.#async(this.#findSnapshot(name), { syscall: 'snapshot', path: name }),
+    );
+  }
+
+  openSnapshotSync(name: string): SnapshotView {
+    return this.#view(
+      name,
+      this.#sync(this.#findSnapshot(name), { syscall: 'snapshot', path: name }),
+    );
+  }
+
+  /** Deletes a snapshot. Constant time; its space comes back in the background. `ENOENT`. */
+  async deleteSnapshot(name: string): Promise<void> {
+    await this.#async(this.#deleteSnapshot(name), { syscall: 'snapshot', path: name });
+  }
+
+  deleteSnapshotSync(name: string): void {
+    this.#sync(this.#deleteSnapshot(name), { syscall: 'snapshot', path: name });
+  }
+
+  /**
+   * What differs between two files or trees, as it is found: parts that both share are passed over
+   * unread. Paths are relative to the two. Names only on one side are reported once, at their top.
+   */
+  async *diff(left: Locator, right: Locator, options: LongOptions = {}): AsyncGenerator<Change> {
+    const site = diffSite(left, right);
+    const walk = await this.#async(this.#diff(left, right), site, options);
+    try {
+      for (;;) {
+        const changes = await this.#async(walk.next(), site, options);
+        if (changes.length === 0) return;
+        yield* changes;
+      }
+    } finally {
+      walk.close();
+    }
+  }
+
+  *diffSync(left: Locator, right: Locator): Generator<Change> {
+    const site = diffSite(left, right);
+    const walk = this.#sync(this.#diff(left, right), site);
+    try {
+      for (;;) {
+        const changes = this.#sync(walk.next(), site);
+        if (changes.length === 0) return;
+        yield* changes;
+      }
+    } finally {
+      walk.close();
+    }
+  }
+
+  /** How much a file or a tree takes, and how much of it would come back if it were removed. */
+  async space(locator: Locator, options: LongOptions = {}): Promise<SpaceReport> {
+    const site = { syscall: 'space', path: locatorText(locator) };
+    return await this.#async(this.#with(locator, measure), site, options);
+  }
+
+  spaceSync(locator: Locator): SpaceReport {
+    return this.#sync(this.#with(locator, measure), {
+      syscall: 'space',
+      path: locatorText(locator),
+    });
+  }
+
+  /** Where the data of a file is. Holes are left out. */
+  async extents(locator: Locator, options: LongOptions = {}): Promise<Extent[]> {
+    const site = { syscall: 'extents', path: locatorText(locator) };
+    return await this.#async(this.#with(locator, readExtents), site, options);
+  }
+
+  extentsSync(locator: Locator): Extent[] {
+    return this.#sync(this.#with(locator, readExtents), {
+      syscall: 'extents',
+      path: locatorText(locator),
+    });
+  }
+
+  /** Makes everything done so far durable. Two flushes of the device. */
+  async sync(): Promise<void> {
+    await this.#async(run(this.engine.commit()), { syscall: 'sync' });
+  }
+
+  syncSync(): void {
+    this.#sync(run(this.engine.commit()), { syscall: 'sync' });
+  }
+
+  /** Makes everything durable and lets go of the volume. Further calls are `EBADF`. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#background?.stop();
+    try {
+      await this.driver.settled();
+      if (!this.readOnly) await this.sync();
+    } finally {
+      this.#closed = true;
+      await this.releaseDevice(this.#device);
+    }
+  }
+
+  closeSync(): void {
+    if (this.#closed) return;
+    this.#background?.stop();
+    try {
+      if (!this.readOnly) this.syncSync();
+    } finally {
+      this.#closed = true;
+      void this.releaseDevice(this.#device);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.closeSync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A device that was given stays open; a subclass that has opened it closes it. */
+  protected releaseDevice(_device: Device): Promise<void> | undefined {
+    return undefined;
+  }
+
+  *#clone(source: Locator, destination: PathArgument): Procedure<void> {
+    const to = pathBytes(destination, 'destination');
+    const vnode = yield* this.#locate(source, false);
+    yield* holding(vnode, () => this.#cloneInto(vnode, to));
+  }
+
+  *#cloneInto(vnode: Vnode, to: string): Procedure<void> {
+    const place = yield* resolveParent(this.#context.walk(true), to);
+    const context = this.#context;
+    yield* holding(place.directory, function* () {
+      if (place.name === '') throw new FilesystemError('EEXIST', 'Cannot clone over the root');
+      const copy = yield* cloneTo(context, vnode, place);
+      copy.holds--;
+    });
+  }
+
+  *#snapshot(name: string, options: SnapshotOptions): Procedure<void> {
+    const { engine } = this;
+    const binary = pathBytes(name, 'name');
+    checkName(binary);
+    const place = { directory: engine.snapshots, name: binary, slash: false };
+    const readOnly = options.writable !== true;
+    const vnode = yield* cloneTo(this.#context, engine.live, place, readOnly);
+    vnode.holds--;
+  }
+
+  *#snapshots(): Procedure<SnapshotInfo[]> {
+    const { engine } = this;
+    const found: SnapshotInfo[] = [];
+    for (const { name } of yield* list(this.#context, engine.snapshots)) {
+      const vnode = yield* run(lookup(engine, engine.snapshots, name));
+      vnode.holds--;
+      const readOnly = vnode.has(InodeFlag.READ_ONLY);
+      const text = new TextDecoder().decode(Uint8Array.from(name, (char) => char.charCodeAt(0)));
+      found.push({ name: text, readOnly, created: new Date(timeToMs(vnode.btime)) });
+    }
+    return found.sort((a, b) => a.created.getTime() - b.created.getTime());
+  }
+
+  #findSnapshot(name: string): Procedure<Vnode> {
+    return run(lookup(this.engine, this.engine.snapshots, pathBytes(name, 'name')));
+  }
+
+  *#deleteSnapshot(name: string): Procedure<void> {
+    const { snapshots } = this.engine;
+    yield* unlinkName(this.#context, snapshots, pathBytes(name, 'name'), UnlinkWhat.TREE);
+  }
+
+  *#diff(left: Locator, right: Locator): Procedure<DiffWalk> {
+    const a = yield* this.#locate(left, false);
+    try {
+      return new DiffWalk(this.engine, a, yield* this.#locate(right, false));
+    } catch (error) {
+      a.holds--;
+      throw error;
+    }
+  }
+
+  *#with<Result>(
+    locator: Locator,
+    body: (engine: Engine, vnode: Vnode) => Procedure<Result>,
+  ): Procedure<Result> {
+    const vnode = yield* this.#locate(locator, false);
+    return yield* holding(vnode, () => body(this.engine, vnode));
+  }
+
+  #view(name: string, root: Vnode): SnapshotView {
+    const { engine, files, uid, gid, umask } = this.#context;
+    const now = engine.store.now;
+    const context = new Context({ engine, root, files, now, uid, gid, umask });
+    return new SnapshotView(name, root, makeFs(new Caller(context, this.driver)));
+  }
+
+  /** The inode at a place, held. */
+  *#locate(locator: Locator, follow: boolean): Procedure<Vnode> {
+    if (typeof locator !== 'object' || !('snapshot' in locator)) {
+      return yield* resolve(this.#context.walk(follow), pathBytes(locator));
+    }
+    const root = yield* this.#findSnapshot(locator.snapshot);
+    const { engine } = this;
+    const path = pathBytes(locator.path ?? '/');
+    return yield* holding(root, () => resolve({ engine, root, follow }, path));
+  }
+
+  #sync<Result>(procedure: Procedure<Result>, site: CallSite): Result {
+    this.#check();
+    try {
+      return runSync(this.driver, procedure);
+    } catch (error) {
+      throw asNodeError(error, site);
+    }
+  }
+
+  async #async<Result>(
+    procedure: Procedure<Result>,
+    site: CallSite,
+    options: LongOptions = {},
+  ): Promise<Result> {
+    this.#check();
+    try {
+      return await runAsync(this.driver, procedure, options);
+    } catch (error) {
+      throw asNodeError(error, site);
+    }
+  }
+
+  #check(): void {
+    if (this.#closed) throw new FilesystemError('EBADF', 'Cannot use the volume: it is closed');
+  }
+}
+
+export function makeDriver(device: Device): Driver {
+  return new Driver(device, {
+    pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
+  });
+}
+
+/** How a locator is shown in messages. */
+export function locatorText(locator: Locator): string | undefined {
+  if (typeof locator !== 'object' || !('snapshot' in locator)) return pathText(locator);
+  return `@${locator.snapshot}:${pathText(locator.path ?? '/') ?? ''}`;
+}
+
+function diffSite(left: Locator, right: Locator): CallSite {
+  return { syscall: 'diff', path: locatorText(left), dest: locatorText(right) };
+}
+
+function cloneSite(source: Locator, destination: PathArgument): CallSite {
+  return { syscall: 'clone', path: locatorText(source), dest: pathText(destination) };
+}
