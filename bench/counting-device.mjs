@@ -13,10 +13,18 @@ export class CountingDevice {
     this.flushes = 0;
   }
 
-  get name() { return this.inner.name; }
-  get sync() { return this.inner.sync; }
-  get readOnly() { return this.inner.readOnly; }
-  get size() { return this.inner.size; }
+  get name() {
+    return this.inner.name;
+  }
+  get sync() {
+    return this.inner.sync;
+  }
+  get readOnly() {
+    return this.inner.readOnly;
+  }
+  get size() {
+    return this.inner.size;
+  }
 
   read(position, buffer) {
     this.reads++;
@@ -47,8 +55,16 @@ export class CountingDevice {
     return this.inner.flush();
   }
 
-  discard(position, length) { return this.inner.discard(position, length); }
-  prepare(position, length) { return this.inner.prepare(position, length); }
-  grow(size) { return this.inner.grow(size); }
-  close() { return this.inner.close(); }
+  discard(position, length) {
+    return this.inner.discard(position, length);
+  }
+  prepare(position, length) {
+    return this.inner.prepare(position, length);
+  }
+  grow(size) {
+    return this.inner.grow(size);
+  }
+  close() {
+    return this.inner.close();
+  }
 }

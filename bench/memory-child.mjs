@@ -8,7 +8,10 @@ const MIB = 2 ** 20;
 const CACHE = 256 * MIB;
 const image = join(process.argv[2], 'memory.img');
 const vol = Volume.openSync(image, {
-  create: true, size: 64 * 2 ** 30, cacheBytes: CACHE, commitIntervalMs: 0,
+  create: true,
+  size: 64 * 2 ** 30,
+  cacheBytes: CACHE,
+  commitIntervalMs: 0,
 });
 const { fs } = vol;
 globalThis.gc();
@@ -19,7 +22,7 @@ const sparse = fs.openSync('/sparse', 'w+');
 const block = Buffer.alloc(4096, 1);
 const random = randomOf(11);
 for (let i = 0; i < 20_000; i++) {
-  fs.writeSync(sparse, block, 0, 4096, random(20 * 2 ** 30 / 4096) * 4096);
+  fs.writeSync(sparse, block, 0, 4096, random((20 * 2 ** 30) / 4096) * 4096);
 }
 for (let i = 0; i < 1_000_000; i++) {
   if (i % 1000 === 0) {
@@ -37,7 +40,8 @@ function work(count) {
     const file = random(1_000_000);
     const path = `/dir-${Math.floor(file / 1000)}/file-${file}`;
     if (i % 10 === 0) fs.writeFileSync(path, 'changed');
-    else if (i % 10 === 1) fs.readSync(sparse, block, 0, 4096, random(20 * 2 ** 30 / 4096) * 4096);
+    else if (i % 10 === 1)
+      fs.readSync(sparse, block, 0, 4096, random((20 * 2 ** 30) / 4096) * 4096);
     else fs.statSync(path);
     if (i % 10_000 === 0) peak = Math.max(peak, process.memoryUsage().rss);
   }
@@ -50,8 +54,10 @@ globalThis.gc();
 const heapGrowth = (process.memoryUsage().heapUsed - heap) / MIB;
 vol.closeSync();
 rmSync(image);
-console.log(JSON.stringify({
-  above: (peak - before) / MIB,
-  limit: CACHE / MIB + 64,
-  heapGrowth: Math.max(0, heapGrowth),
-}));
+console.log(
+  JSON.stringify({
+    above: (peak - before) / MIB,
+    limit: CACHE / MIB + 64,
+    heapGrowth: Math.max(0, heapGrowth),
+  }),
+);

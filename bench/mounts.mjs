@@ -1,6 +1,6 @@
 /** Loop mounts of other filesystems, to measure beside. Needs root, mkfs.xfs and mkfs.btrfs. */
 import { spawnSync } from 'node:child_process';
-import { ftruncateSync, mkdirSync, openSync, closeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 
 const KINDS = {
@@ -45,10 +45,14 @@ export class Mounts {
     closeSync(fd);
     const [command, ...options] = KINDS[kind];
     const made = spawnSync(command, [...options, image], { encoding: 'utf8' });
-    const mounted = made.status === 0
-      ? spawnSync('mount', ['-o', 'loop', image, path], { encoding: 'utf8' })
-      : made;
+    const mounted =
+      made.status === 0
+        ? spawnSync('mount', ['-o', 'loop', image, path], { encoding: 'utf8' })
+        : made;
     if (mounted.status === 0) this.#mounted.set(kind, path);
-    else this.#reasons.push(`Left out: ${kind} beside us (${(mounted.stderr ?? mounted.error)}`.trim() + ').');
+    else {
+      const reason = String(mounted.stderr ?? mounted.error).trim();
+      this.#reasons.push(`Left out: ${kind} beside us (${reason}).`);
+    }
   }
 }

@@ -39,8 +39,10 @@ export function row({ name, unit, ours, peer, peerName, target, ok }) {
 
 export function format({ name, unit, ours, peer, peerName, ratio, target, ok }) {
   const beside = peer === undefined ? '' : `${peer} ${unit} ${peerName}, ratio ${ratio}`;
-  return `${ok ? 'ok  ' : 'MISS'} ${name.padEnd(52)} ${`${ours} ${unit}`.padStart(14)}  ` +
-    `${beside.padEnd(44)} ${target}`;
+  return (
+    `${ok ? 'ok  ' : 'MISS'} ${name.padEnd(52)} ${`${ours} ${unit}`.padStart(14)}  ` +
+    `${beside.padEnd(44)} ${target}`
+  );
 }
 
 function round(value) {

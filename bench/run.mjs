@@ -16,8 +16,16 @@ import { parseArgs } from 'node:util';
 import { Mounts } from './mounts.mjs';
 import { format } from './report.mjs';
 
-const CASES = ['clone-file', 'clone-directory', 'random-read', 'overwrite', 'small-files', 'import',
-  'memory', 'open'];
+const CASES = [
+  'clone-file',
+  'clone-directory',
+  'random-read',
+  'overwrite',
+  'small-files',
+  'import',
+  'memory',
+  'open',
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -41,7 +49,7 @@ let missed = 0;
 if (!values.json) for (const line of mounts.describe()) console.log(line);
 for (const name of CASES) {
   if (positionals.length > 0 && !positionals.some((word) => name.includes(word))) continue;
-  const { default: run } = await import(`./cases/${name}.mjs`);
+  const { run } = await import(`./cases/${name}.mjs`);
   for await (const row of run({ folder, mounts })) {
     if (!row.ok) missed++;
     console.log(values.json ? JSON.stringify(row) : format(row));

@@ -3,7 +3,7 @@
  * This is the package's door for Node; browser.ts is the same without paths of the host.
  */
 export * from './api/index.ts';
-export { NodeVolume as Volume } from './api/node/volume.ts';
+export { NodeVolume as Volume } from './api/node/index.ts';
 export {
   AssertionError,
   CorruptionError,

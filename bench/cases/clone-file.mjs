@@ -1,5 +1,13 @@
 /** Cloning a file of 1, 4,096 and 131,072 extents: flat, and at most 50 us a call. */
-import { closeSync, constants, copyFileSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Volume } from '../../dist/index.js';
 import { median, row, timeUs } from '../report.mjs';
@@ -14,7 +22,7 @@ function scatter(fs, path, extents) {
   return fd;
 }
 
-export default async function* run({ folder, mounts }) {
+export async function* run({ folder, mounts }) {
   const image = join(folder, 'clone-file.img');
   const vol = Volume.openSync(image, { create: true, size: 8 * 2 ** 30, commitIntervalMs: 0 });
   const ours = [];
@@ -33,20 +41,32 @@ export default async function* run({ folder, mounts }) {
     for (const [kind, times] of peers) {
       if (times === undefined) continue;
       yield row({
-        name: `clone a file of ${extents} extents`, unit: 'us', ours: ours[i],
-        peer: times[i], peerName: kind, target: '<= 50 us', ok: ours[i] <= 50,
+        name: `clone a file of ${extents} extents`,
+        unit: 'us',
+        ours: ours[i],
+        peer: times[i],
+        peerName: kind,
+        target: '<= 50 us',
+        ok: ours[i] <= 50,
       });
     }
     if ([...peers.values()].every((times) => times === undefined)) {
       yield row({
-        name: `clone a file of ${extents} extents`, unit: 'us', ours: ours[i],
-        target: '<= 50 us', ok: ours[i] <= 50,
+        name: `clone a file of ${extents} extents`,
+        unit: 'us',
+        ours: ours[i],
+        target: '<= 50 us',
+        ok: ours[i] <= 50,
       });
     }
   }
   const flat = Math.max(...ours) / Math.min(...ours);
   yield row({
-    name: 'clone a file: slowest over fastest', unit: 'x', ours: flat, target: '<= 3x', ok: flat <= 3,
+    name: 'clone a file: slowest over fastest',
+    unit: 'x',
+    ours: flat,
+    target: '<= 3x',
+    ok: flat <= 3,
   });
 }
 

@@ -13,7 +13,7 @@ function timeMs(command, args) {
   return performance.now() - start;
 }
 
-export default async function* run({ folder }) {
+export async function* run({ folder }) {
   const source = new URL('../../node_modules', import.meta.url).pathname;
   const cli = new URL('../../dist/cli/main.js', import.meta.url).pathname;
   if (!existsSync(source)) return;
@@ -36,7 +36,12 @@ export default async function* run({ folder }) {
   rmSync(image, { force: true });
   rmSync(copy, { recursive: true, force: true });
   yield row({
-    name: 'import of node_modules, whole process', unit: 'ms', ours: median(ours),
-    peer: median(peer), peerName: 'cp -R', target: 'not slower', ok: median(ours) <= median(peer),
+    name: 'import of node_modules, whole process',
+    unit: 'ms',
+    ours: median(ours),
+    peer: median(peer),
+    peerName: 'cp -R',
+    target: 'not slower',
+    ok: median(ours) <= median(peer),
   });
 }

@@ -10,10 +10,13 @@ const SETS = [
   { size: 256 * MIB, wanted: 1.1 },
 ];
 
-export default async function* run({ folder }) {
+export async function* run({ folder }) {
   const image = join(folder, 'random-read.img');
   const vol = Volume.openSync(image, {
-    create: true, size: 2 ** 30, cacheBytes: 384 * MIB, commitIntervalMs: 0,
+    create: true,
+    size: 2 ** 30,
+    cacheBytes: 384 * MIB,
+    commitIntervalMs: 0,
   });
   const chunk = Buffer.alloc(MIB, 0x33);
   const path = join(folder, 'random-read.raw');
@@ -30,13 +33,19 @@ export default async function* run({ folder }) {
     const random = randomOf(size);
     const blocks = size / 4096;
     const [ours, peer] = pairUs(
-      100_000, 9,
+      100_000,
+      9,
       () => vol.fs.readSync(fd, block, 0, 4096, random(blocks) * 4096),
       () => readSync(raw, block, 0, 4096, random(blocks) * 4096),
     );
     yield row({
-      name: `random 4 KiB read, working set ${size / MIB} MiB`, unit: 'us', ours, peer,
-      peerName: 'fs.readSync', target: `${wanted}x faster`, ok: peer / ours >= wanted,
+      name: `random 4 KiB read, working set ${size / MIB} MiB`,
+      unit: 'us',
+      ours,
+      peer,
+      peerName: 'fs.readSync',
+      target: `${wanted}x faster`,
+      ok: peer / ours >= wanted,
     });
   }
   vol.closeSync();

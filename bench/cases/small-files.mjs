@@ -28,7 +28,7 @@ function measure(fs, folder) {
   return times;
 }
 
-export default async function* run({ folder }) {
+export async function* run({ folder }) {
   const image = join(folder, 'small-files.img');
   const vol = Volume.openSync(image, { create: true, size: 8 * 2 ** 30, commitIntervalMs: 0 });
   const host = join(folder, 'small-files');
@@ -46,7 +46,13 @@ export default async function* run({ folder }) {
     const a = median(ours.map((times) => times[step]));
     const b = median(peer.map((times) => times[step]));
     yield row({
-      name: step, unit: 'us', ours: a, peer: b, peerName: 'node:fs', target: 'not slower', ok: a <= b,
+      name: step,
+      unit: 'us',
+      ours: a,
+      peer: b,
+      peerName: 'node:fs',
+      target: 'not slower',
+      ok: a <= b,
     });
   }
 }

@@ -11,35 +11,46 @@ export type CallName = keyof typeof calls;
 /** Names that differ from the call's own. */
 const SYSCALLS: Partial<Record<CallName, string>> = {
   appendFile: 'open',
+  appendPieces: 'open',
   copyFile: 'copyfile',
   futimes: 'futime',
   lutimes: 'lutime',
   readFile: 'open',
   readdir: 'scandir',
+  readv: 'read',
   realpath: 'lstat',
-  rm: 'lstat',
+  realpathNative: 'realpath',
   truncate: 'open',
   utimes: 'utime',
   writeFile: 'open',
+  writePieces: 'open',
+  writev: 'write',
 };
 
 /** Calls with two paths: the second is the destination. */
 const TWO_PATHS: ReadonlySet<CallName> = new Set(['copyFile', 'cp', 'link', 'rename', 'symlink']);
 
-/** Calls on paths that fail on a directory when they read or write, not when they open. */
-const OPENS: ReadonlySet<CallName> = new Set(['appendFile', 'readFile', 'truncate', 'writeFile']);
+/** Calls that open a file: what they are called when that has succeeded. */
+const INSIDE: Partial<Record<CallName, string>> = {
+  appendFile: 'write',
+  appendPieces: 'write',
+  readFile: 'read',
+  truncate: 'ftruncate',
+  writeFile: 'write',
+  writePieces: 'write',
+};
 
 /** Errors that come after the file was opened. */
 const AFTER_OPEN: ReadonlySet<string> = new Set(['EIO', 'ENOSPC', 'EFBIG', 'ENOMEM']);
 
 export function siteOf(name: CallName, args: readonly unknown[], error: unknown): CallSite {
   const code = error instanceof FilesystemError ? error.code : '';
-  const inside = AFTER_OPEN.has(code) || (name === 'readFile' && code === 'EISDIR');
-  if (OPENS.has(name) && inside) {
-    return { syscall: name === 'readFile' ? 'read' : name === 'truncate' ? 'ftruncate' : 'write' };
-  }
-  const syscall = SYSCALLS[name] ?? name;
+  const inside = INSIDE[name];
+  const opened = AFTER_OPEN.has(code) || (name === 'readFile' && code === 'EISDIR');
   const path = pathText(args[0]);
+  if (inside !== undefined && (opened || path === undefined)) return { syscall: inside };
+  const syscall = SYSCALLS[name] ?? name;
+  if (name === 'mkdtemp') return { syscall, path: `${path}XXXXXX` };
   if (!TWO_PATHS.has(name)) return { syscall, path };
   return { syscall, path, dest: pathText(args[1]) };
 }

@@ -8,6 +8,7 @@ import { checkInteger } from './errors.ts';
 import { constants } from './flags.ts';
 import type { Walk } from './path.ts';
 import { type Procedure, run } from './procedure.ts';
+import type { Session } from './session.ts';
 
 const { O_WRONLY, O_RDWR, O_APPEND, O_SYNC, O_DSYNC } = constants;
 
@@ -64,19 +65,22 @@ export class FileTable {
     return file;
   }
 
-  /** Numbers of the files that are open. */
-  get numbers(): number[] {
-    return this.#files.flatMap((file, index) => (file === undefined ? [] : [index + FIRST_FD]));
+  /** Closes all files at once; the volume is being closed. */
+  clear(): void {
+    for (const file of this.#files) if (file !== undefined) file.vnode.opens--;
+    this.#files.length = 0;
+    this.#free.length = 0;
   }
 
   #bad(fd: number): never {
-    checkInteger('fd', fd, 0, 2147483647);
+    checkInteger('fd', Object.is(fd, -0) ? 0 : fd, 0, 2147483647);
     throw new FilesystemError('EBADF', `Cannot use file descriptor ${fd}: it is not open`);
   }
 }
 
 export interface ContextOptions {
   readonly engine: Engine;
+  readonly session: Session;
   /** Where paths begin. */
   readonly root: Vnode;
   readonly files: FileTable;
@@ -89,6 +93,7 @@ export interface ContextOptions {
 
 export class Context {
   readonly engine: Engine;
+  readonly session: Session;
   readonly root: Vnode;
   readonly files: FileTable;
   readonly uid: number;
@@ -98,6 +103,7 @@ export class Context {
 
   constructor(options: ContextOptions) {
     this.engine = options.engine;
+    this.session = options.session;
     this.root = options.root;
     this.files = options.files;
     this.uid = options.uid;
@@ -117,7 +123,22 @@ export class Context {
 
   /** Closes a file; the last user of an inode without names ends it. */
   *close(fd: number): Procedure<void> {
-    const { vnode } = this.files.remove(fd);
+    yield* this.#closed(this.files.remove(fd).vnode);
+  }
+
+  /** Runs `body` with an open file, which may be closed meanwhile: it ends only afterwards. */
+  *using<Result>(file: OpenFile, body: (file: OpenFile) => Procedure<Result>): Procedure<Result> {
+    const { vnode } = file;
+    vnode.opens++;
+    try {
+      return yield* body(file);
+    } finally {
+      vnode.opens--;
+      yield* this.#closed(vnode);
+    }
+  }
+
+  *#closed(vnode: Vnode): Procedure<void> {
     const end = this.engine.closed(vnode);
     if (end !== undefined) yield* run(end);
   }

@@ -35,14 +35,20 @@ export function encode(data: unknown, encoding: Encoding): Uint8Array {
     checkEncoding(encoding);
     return (NodeBuffer as BufferLike).from(data, encoding);
   }
+  return bytesToWrite(data, 'data');
+}
+
+/** The bytes of any view. */
+export function bytesToWrite(data: unknown, argument: string): Uint8Array {
   if (data instanceof Uint8Array) return data;
   if (ArrayBuffer.isView(data)) {
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
-  throw argumentTypeError('data', 'of type string or an instance of Buffer or TypedArray', data);
+  const wanted = 'of type string or an instance of Buffer, TypedArray, or DataView';
+  throw argumentTypeError(argument, wanted, data);
 }
 
-/** A view of the memory a caller gave to read into or write from. */
+/** A view of the memory a caller gave to read into. */
 export function bytesOf(buffer: unknown): Uint8Array {
   if (buffer instanceof Uint8Array) return buffer;
   if (ArrayBuffer.isView(buffer)) {

@@ -2,8 +2,10 @@
  * FileHandle: an open file with promises, as `node:fs/promises` has it.
  */
 import type { CallName } from './call-sites.ts';
+import { isPieces } from './calls/whole-files.ts';
 import { asBuffer } from './encoding.ts';
 import type { Caller } from './fs.ts';
+import { signalOf } from './procedure.ts';
 import type { BigIntStats, Stats } from './stats.ts';
 
 interface ReadInto {
@@ -30,7 +32,7 @@ export class FileHandle {
   }
 
   async appendFile(data: unknown, options?: unknown): Promise<void> {
-    await this.#call('appendFile', data, options);
+    await this.writeFile(data, options);
   }
 
   async chmod(mode: number | string): Promise<void> {
@@ -110,8 +112,9 @@ export class FileHandle {
     return { bytesWritten: (await this.#call('write', ...args)) as number, buffer: data };
   }
 
+  /** Writes from where the file stands on; what it had before is not cut off. */
   async writeFile(data: unknown, options?: unknown): Promise<void> {
-    await this.#call('writeFile', data, options);
+    await this.#call(isPieces(data) ? 'writePieces' : 'writeFile', data, options);
   }
 
   async writev(
@@ -125,8 +128,10 @@ export class FileHandle {
     await this.close();
   }
 
-  #call(name: CallName, ...args: unknown[]): Promise<unknown> {
-    return this.#caller.async(name, [this.#fd, ...args]);
+  async #call(name: CallName, ...args: unknown[]): Promise<unknown> {
+    if (this.#fd >= 0) return await this.#caller.async(name, [this.#fd, ...args], signalOf(args));
+    const syscall = name === 'writePieces' ? 'writeFile' : name;
+    throw Object.assign(new Error('file closed'), { code: 'EBADF', syscall });
   }
 }
 

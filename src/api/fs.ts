@@ -5,18 +5,20 @@
  * its errors get Node's shape. Reading and writing open files are the exception: they are one
  * operation, which is kept and used again, so that a hit in the cache allocates nothing.
  */
-import { MAX_OFFSET } from '../base/index.ts';
 import type { Driver } from '../drive/index.ts';
 import { BufferedRead } from '../iomap/index.ts';
 import { WriteFile } from '../volume/index.ts';
 import { type CallName, siteOf } from './call-sites.ts';
-import { readableFile, writableFile } from './calls/files.ts';
+import type { OpenDirectory } from './calls/directories.ts';
+import { checkPart, checkRange, readableFile, writableFile } from './calls/files.ts';
 import * as calls from './calls/index.ts';
+import { isPieces } from './calls/whole-files.ts';
 import type { Context } from './context.ts';
-import { asNodeError, rangeError } from './errors.ts';
+import { Dir } from './dir.ts';
+import { abortError, asNodeError, type CallSite } from './errors.ts';
 import { FileHandle } from './file-handle.ts';
 import { constants } from './flags.ts';
-import { type Procedure, runAsync, runSync } from './procedure.ts';
+import { type Procedure, runAsync, runSync, signalOf } from './procedure.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
 
 type Call = (context: Context, ...args: unknown[]) => Procedure<unknown>;
@@ -24,8 +26,12 @@ type Call = (context: Context, ...args: unknown[]) => Procedure<unknown>;
 const CALLS = calls as unknown as Record<CallName, Call>;
 const NAMES = Object.keys(calls) as CallName[];
 
-/** Calls on open files, which the promise face has as methods of a handle. */
-const BY_DESCRIPTOR: ReadonlySet<string> = new Set([
+/** What only the promise face has, under other names, or beside its own. */
+const NOT_SYNC = ['appendPieces', 'realpathNative', 'writePieces'] as const;
+
+/** Calls on open files, which the promise face has as methods of a handle, and others it lacks. */
+const NOT_PROMISED: ReadonlySet<string> = new Set([
+  ...NOT_SYNC,
   'close',
   'exists',
   'fchmod',
@@ -35,7 +41,6 @@ const BY_DESCRIPTOR: ReadonlySet<string> = new Set([
   'fsync',
   'ftruncate',
   'futimes',
-  'open',
   'read',
   'readv',
   'write',
@@ -54,6 +59,7 @@ export class Caller {
 
   sync(name: CallName, args: readonly unknown[]): unknown {
     try {
+      this.context.session.check();
       return runSync(this.driver, CALLS[name](this.context, ...args));
     } catch (error) {
       throw asNodeError(error, siteOf(name, args, error));
@@ -61,10 +67,36 @@ export class Caller {
   }
 
   async async(name: CallName, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
+    const { session } = this.context;
     try {
-      return await runAsync(this.driver, CALLS[name](this.context, ...args), { signal });
+      if (signal?.aborted) throw signal.reason;
+      return await session.during(() => {
+        const call = CALLS[name](this.context, ...args);
+        return runAsync(this.driver, call, { signal, check: session.check });
+      });
     } catch (error) {
+      if (signal?.aborted && error === signal.reason) throw abortError(error);
       throw asNodeError(error, siteOf(name, args, error));
+    }
+  }
+
+  /** Runs a part of an object's work, like the next entry of a directory. */
+  finish<Result>(procedure: Procedure<Result>, site: CallSite): Result {
+    try {
+      this.context.session.check();
+      return runSync(this.driver, procedure);
+    } catch (error) {
+      throw asNodeError(error, site);
+    }
+  }
+
+  /** The same with a promise. */
+  async start<Result>(procedure: Procedure<Result>, site: CallSite): Promise<Result> {
+    const { session } = this.context;
+    try {
+      return await session.during(() => runAsync(this.driver, procedure, { check: session.check }));
+    } catch (error) {
+      throw asNodeError(error, site);
     }
   }
 }
@@ -75,28 +107,32 @@ export function makeFs(caller: Caller): SyncFs {
   for (const name of NAMES) {
     fs[`${name}Sync`] = (...args: unknown[]) => caller.sync(name, args);
   }
+  for (const name of NOT_SYNC) delete fs[`${name}Sync`];
   fs['readSync'] = makeRead(caller);
   fs['writeSync'] = makeWrite(caller);
-  fs['realpathSync'] = Object.assign(fs['realpathSync'] as object, { native: fs['realpathSync'] });
+  const native = (...args: unknown[]): unknown => caller.sync('realpathNative', args);
+  fs['realpathSync'] = Object.assign(fs['realpathSync'] as object, { native });
+  fs['opendirSync'] = (...args: unknown[]) =>
+    new Dir(caller, caller.sync('opendir', args) as OpenDirectory);
   return fs as unknown as SyncFs;
 }
 
 function makePromises(caller: Caller): PromisesFs {
   const fs: Record<string, unknown> = { constants };
   for (const name of NAMES) {
-    if (BY_DESCRIPTOR.has(name)) continue;
+    if (NOT_PROMISED.has(name)) continue;
     fs[name] = (...args: unknown[]) => caller.async(name, args, signalOf(args));
   }
   fs['open'] = async (...args: unknown[]) =>
     new FileHandle(caller, (await caller.async('open', args)) as number);
+  fs['opendir'] = async (...args: unknown[]) =>
+    new Dir(caller, (await caller.async('opendir', args)) as OpenDirectory);
+  fs['realpath'] = (...args: unknown[]) => caller.async('realpathNative', args);
+  fs['writeFile'] = (...args: unknown[]) =>
+    caller.async(isPieces(args[1]) ? 'writePieces' : 'writeFile', args, signalOf(args));
+  fs['appendFile'] = (...args: unknown[]) =>
+    caller.async(isPieces(args[1]) ? 'appendPieces' : 'appendFile', args, signalOf(args));
   return fs as unknown as PromisesFs;
-}
-
-/** The signal in the options of a call, which are its last argument. */
-function signalOf(args: readonly unknown[]): AbortSignal | undefined {
-  const options = args.at(-1);
-  if (typeof options !== 'object' || options === null || !('signal' in options)) return undefined;
-  return options.signal as AbortSignal | undefined;
 }
 
 /** `readSync`: the plain form runs at once, the others go the way of all calls. */
@@ -110,10 +146,10 @@ function makeRead(caller: Caller): (...args: unknown[]) => unknown {
       typeof length === 'number' &&
       typeof position === 'number' &&
       position >= 0 &&
-      Number.isInteger(offset + length + position);
+      Number.isSafeInteger(offset + length + position);
     if (!plain) return caller.sync('read', [fd, buffer, offset, length, position]);
     try {
-      checkRange(buffer, offset, length, position);
+      checkPart(buffer, offset, length);
       const { vnode } = readableFile(context, fd as number);
       return driver.run(operation.begin(vnode, position, length, buffer, offset));
     } catch (error) {
@@ -132,10 +168,10 @@ function makeWrite(caller: Caller): (...args: unknown[]) => unknown {
       typeof length === 'number' &&
       typeof position === 'number' &&
       position >= 0 &&
-      Number.isInteger(offset + length + position);
+      Number.isSafeInteger(offset + length + position);
     if (!plain) return caller.sync('write', [fd, buffer, offset, length, position]);
     try {
-      checkRange(buffer, offset, length, position);
+      checkRange(buffer, offset, length);
       const file = writableFile(context, fd as number);
       if (file.append || file.synchronous) {
         return caller.sync('write', [fd, buffer, offset, length, position]);
@@ -146,14 +182,4 @@ function makeWrite(caller: Caller): (...args: unknown[]) => unknown {
       throw asNodeError(error, { syscall: 'write' });
     }
   };
-}
-
-function checkRange(buffer: Uint8Array, offset: number, length: number, position: number): void {
-  if (offset < 0 || offset > buffer.length) {
-    throw rangeError('offset', `>= 0 && <= ${buffer.length}`, offset);
-  }
-  if (length < 0 || length > buffer.length - offset) {
-    throw rangeError('length', `>= 0 && <= ${buffer.length - offset}`, length);
-  }
-  if (position > MAX_OFFSET) throw rangeError('position', `<= ${MAX_OFFSET}`, position);
 }

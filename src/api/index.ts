@@ -4,6 +4,7 @@
  */
 
 export type { Extent, ExtentType } from '../volume/index.ts';
+export { Dir } from './dir.ts';
 export type { NodeError } from './errors.ts';
 export { FileHandle } from './file-handle.ts';
 export { constants } from './flags.ts';

@@ -2,19 +2,22 @@
  * Mount: from a device to an engine that runs, with a new volume made first if that was asked for.
  */
 import { argumentError, FilesystemError, GIB, MIB, type Operation } from '../base/index.ts';
-import { BlockCache } from '../cache/index.ts';
 import type { Device } from '../device/index.ts';
-import { type CountWidth, imageSeed, LABEL_MAX, timeFromMs } from '../format/index.ts';
+import { type CountWidth, LABEL_MAX, timeFromMs } from '../format/index.ts';
 import {
+  assembleEngine,
   type CreateOptions,
+  type Engine,
+  FormatVolume,
+  lookup,
   Mount,
   type Mounted,
   newSuperblock,
   Probe,
-  Store,
+  readEntries,
+  type VolumeParts,
   Wipe,
-} from '../store/index.ts';
-import { Engine, FormatVolume, lookup, readEntries } from '../volume/index.ts';
+} from '../volume/index.ts';
 import { type Procedure, run } from './procedure.ts';
 
 export interface VolumeOptions {
@@ -78,7 +81,8 @@ export function* mountVolume(device: Device, options: VolumeOptions): Procedure<
     if (content === 'foreign') {
       throw new FilesystemError(
         'EEXIST',
-        `Cannot create a volume on ${device.name}: it holds something else, which overwriting loses`,
+        `Cannot create a volume on ${device.name}: it holds something else, ` +
+          'which overwriting loses',
       );
     }
   }
@@ -125,24 +129,23 @@ function* createEngine(device: Device, options: VolumeOptions): Procedure<Engine
   };
   const { superblock, index } = newSuperblock(create);
   yield* run(new Wipe(superblock.geometry, device.size));
-  const engine = makeEngine(options, { superblock, index, ring: -1, findings: [] }, false);
+  const engine = makeEngine(options, { superblock, index, ring: -1 }, false);
   const root = { mode: 0o755, uid: options.uid ?? 0, gid: options.gid ?? 0, time: timeFromMs(now) };
   yield* run(new FormatVolume(engine, root));
   yield* run(engine.commit());
   return engine;
 }
 
-function makeEngine(options: VolumeOptions, mounted: Mounted, readOnly: boolean): Engine {
+function makeEngine(options: VolumeOptions, parts: VolumeParts, readOnly: boolean): Engine {
   const cacheBytes = options.cacheBytes ?? DEFAULT_CACHE;
   const countCapacity = Math.floor(cacheBytes / 8);
-  const blocks = new BlockCache({
-    capacity: cacheBytes - countCapacity,
-    seed: imageSeed(mounted.superblock.uuid),
+  return assembleEngine(parts, {
+    cacheBytes: cacheBytes - countCapacity,
+    countCapacity,
+    vnodeLimit: VNODE_LIMIT,
+    readOnly,
+    now: options.now ?? Date.now,
   });
-  const { superblock, index, ring } = mounted;
-  const now = options.now ?? Date.now;
-  const store = new Store({ blocks, superblock, index, ring, readOnly, countCapacity, now });
-  return new Engine(store, VNODE_LIMIT);
 }
 
 /** Inodes without names that were open when the volume was last used: nobody has them now. */

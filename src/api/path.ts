@@ -7,7 +7,7 @@
 import { binaryFromText, binaryString, FilesystemError } from '../base/index.ts';
 import { InodeKind } from '../format/index.ts';
 import { checkName, type Engine, lookup, readTarget, type Vnode } from '../volume/index.ts';
-import { argumentTypeError, argumentValueError } from './errors.ts';
+import { argumentTypeError, argumentValueError, hasCode } from './errors.ts';
 import { type Procedure, run } from './procedure.ts';
 
 /** What a path argument may be; a URL is one with the `file:` scheme. */
@@ -23,6 +23,7 @@ const LINKS_MAX = 40;
 /** A directory, held for the caller, and the name that the path ends with. */
 export interface Place {
   readonly directory: Vnode;
+  /** Empty for the root; `.` and `..` as they are. */
   readonly name: string;
   /** The path ended with a slash: only a directory can be meant. */
   readonly slash: boolean;
@@ -67,21 +68,110 @@ export function* resolve(walk: Walk, path: string): Procedure<Vnode> {
   return yield* walkFrom(walk, walk.root, path, { left: LINKS_MAX });
 }
 
-/** The directory in which the last name of a path is, or would be. `EEXIST` for the root itself. */
+/** The directory in which the last name of a path is, or would be. */
 export function* resolveParent(walk: Walk, path: string): Procedure<Place> {
   checkPath(path);
+  return yield* parentFrom(walk, walk.root, path, { left: LINKS_MAX });
+}
+
+/**
+ * Where a file would be made that a path names: the same, but at the end of the symbolic links that
+ * the path ends with. What is there already is found and held too.
+ */
+export function* resolveTarget(
+  walk: Walk,
+  path: string,
+): Procedure<{ place: Place; found: Vnode | undefined }> {
+  checkPath(path);
+  const links = { left: LINKS_MAX };
+  let start = walk.root;
+  start.holds++;
+  for (let rest = path; ; ) {
+    let place: Place;
+    try {
+      place = yield* parentFrom(walk, start, rest, links);
+    } finally {
+      start.holds--;
+    }
+    start = place.directory;
+    if (isSpecial(place.name) || place.slash) return { place, found: undefined };
+    try {
+      const found = yield* childOf(walk.engine, place);
+      if (found?.kind !== InodeKind.SYMLINK || !walk.follow) return { place, found };
+      rest = yield* follow(walk, found, links);
+    } catch (error) {
+      start.holds--;
+      throw error;
+    }
+  }
+}
+
+/** An absolute path without `.`, `..` and empty names, by its text alone. */
+export function normalize(path: string): string {
+  const names: string[] = [];
+  for (const name of path.split('/')) {
+    if (name === '..') names.pop();
+    else if (name !== '' && name !== '.') names.push(name);
+  }
+  return `/${names.join('/')}`;
+}
+
+/** A path one name longer, normalized as `path.join` does: a relative path stays one. */
+export function join(path: string, name: string): string {
+  if (path.startsWith('/')) return normalize(`${path}/${name}`);
+  const names: string[] = [];
+  for (const part of `${path}/${name}`.split('/')) {
+    if (part === '..' && names.length > 0 && names.at(-1) !== '..') names.pop();
+    else if (part !== '' && part !== '.') names.push(part);
+  }
+  return names.join('/') || '.';
+}
+
+/** True for what is not the name of an entry: the root, `.` and `..`. */
+export function isSpecial(name: string): boolean {
+  return name === '' || name === '.' || name === '..';
+}
+
+/** What is at a place, held; undefined if nothing is. */
+export function* childOf(engine: Engine, place: Place): Procedure<Vnode | undefined> {
+  const { directory, name } = place;
+  checkName(name);
+  try {
+    return cachedChild(directory, name) ?? (yield* run(lookup(engine, directory, name)));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function* parentFrom(
+  walk: Walk,
+  start: Vnode,
+  path: string,
+  links: { left: number },
+): Procedure<Place> {
   const trimmed = path.replace(/\/+$/u, '');
   const cut = trimmed.lastIndexOf('/');
   const name = trimmed.slice(cut + 1);
-  const directory = yield* walkFrom(
-    { ...walk, follow: true },
-    walk.root,
-    trimmed.slice(0, cut + 1) || '/',
-    { left: LINKS_MAX },
-  );
+  const above = cut < 0 && trimmed !== '' ? '.' : trimmed.slice(0, cut + 1) || '/';
+  const directory = yield* walkFrom({ ...walk, follow: true }, start, above, links);
   if (directory.isDirectory) return { directory, name, slash: trimmed.length < path.length };
   directory.holds--;
   throw new FilesystemError('ENOTDIR', 'Cannot use a file as a directory');
+}
+
+/** The target of a symbolic link, which is let go of. */
+function* follow(walk: Walk, link: Vnode, links: { left: number }): Procedure<string> {
+  try {
+    if (--links.left < 0) {
+      throw new FilesystemError('ELOOP', `Cannot follow more than ${LINKS_MAX} symbolic links`);
+    }
+    const target = binaryString(yield* run(readTarget(walk.engine, link)));
+    if (target === '') throw new FilesystemError('ENOENT', 'Cannot follow an empty symbolic link');
+    return target;
+  } finally {
+    link.holds--;
+  }
 }
 
 function* walkFrom(
@@ -130,16 +220,8 @@ function* enter(
   checkName(name);
   const found = cachedChild(at, name) ?? (yield* run(lookup(walk.engine, at, name)));
   if (found.kind !== InodeKind.SYMLINK || (last && !walk.follow)) return found;
-  try {
-    if (--links.left < 0) {
-      throw new FilesystemError('ELOOP', `Cannot follow more than ${LINKS_MAX} symbolic links`);
-    }
-    const target = binaryString(yield* run(readTarget(walk.engine, found)));
-    if (target === '') throw new FilesystemError('ENOENT', 'Cannot follow an empty symbolic link');
-    return yield* walkFrom({ ...walk, follow: true }, at, target, links);
-  } finally {
-    found.holds--;
-  }
+  const target = yield* follow(walk, found, links);
+  return yield* walkFrom({ ...walk, follow: true }, at, target, links);
 }
 
 /** A child in memory needs no operation. */

@@ -14,9 +14,18 @@ import { Context, FileTable, holding } from './context.ts';
 import { asNodeError, type CallSite } from './errors.ts';
 import { Caller, makeFs } from './fs.ts';
 import { mountVolume, type VolumeOptions } from './mount.ts';
-import { type PathArgument, pathBytes, pathText, resolve, resolveParent } from './path.ts';
+import {
+  childOf,
+  isSpecial,
+  type PathArgument,
+  pathBytes,
+  pathText,
+  resolve,
+  resolveParent,
+} from './path.ts';
 import { type Procedure, run, runAsync, runSync } from './procedure.ts';
 import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from './reports.ts';
+import { Session } from './session.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
 
 /** A place in the live volume, or in one of its snapshots. */
@@ -47,22 +56,25 @@ export class SnapshotView {
   readonly name: string;
   readonly fs: SyncFs;
   readonly #root: Vnode;
+  readonly #session: Session;
   #open = true;
 
-  constructor(name: string, root: Vnode, fs: SyncFs) {
+  constructor(name: string, context: Context, driver: Driver) {
     this.name = name;
-    this.#root = root;
-    this.fs = fs;
+    this.#root = context.root;
+    this.#session = context.session;
+    this.fs = makeFs(new Caller(context, driver));
   }
 
   get promises(): PromisesFs {
     return this.fs.promises;
   }
 
-  /** The view is not used any more. Idempotent. */
+  /** Lets go of the view. Further calls of its `fs` are `EBADF`. Idempotent. */
   close(): void {
     if (this.#open) this.#root.holds--;
     this.#open = false;
+    this.#session.close();
   }
 
   [Symbol.dispose](): void {
@@ -85,6 +97,8 @@ export class Volume {
   readonly #device: Device;
   readonly #context: Context;
   readonly #background: Background | undefined;
+  readonly #session = new Session('volume');
+  #closing: Promise<void> | undefined;
   #closed = false;
 
   protected constructor(device: Device, driver: Driver, engine: Engine, options: VolumeOptions) {
@@ -92,8 +106,10 @@ export class Volume {
     this.driver = driver;
     this.engine = engine;
     driver.onBroken = (error) => engine.store.latch(error);
+    driver.concurrency = engine.pool.operationsMax;
     this.#context = new Context({
       engine,
+      session: this.#session,
       root: engine.live,
       files: new FileTable(),
       now: options.now ?? Date.now,
@@ -115,16 +131,28 @@ export class Volume {
    * @throws {RangeError} if an option is outside its limits
    */
   static async open(device: Device, options: VolumeOptions = {}): Promise<Volume> {
-    const driver = makeDriver(device);
-    const engine = await runAsync(driver, mountVolume(device, options), {});
-    return new Volume(device, driver, engine, options);
+    takeDevice(device);
+    try {
+      const driver = makeDriver(device);
+      const engine = await runAsync(driver, mountVolume(device, options), {});
+      return new Volume(device, driver, engine, options);
+    } catch (error) {
+      giveDevice(device);
+      throw error;
+    }
   }
 
   /** The same, in this turn. `ENOTSUP` if the device is asynchronous. */
   static openSync(device: Device, options: VolumeOptions = {}): Volume {
-    const driver = makeDriver(device);
-    const engine = runSync(driver, mountVolume(device, options));
-    return new Volume(device, driver, engine, options);
+    takeDevice(device);
+    try {
+      const driver = makeDriver(device);
+      const engine = runSync(driver, mountVolume(device, options));
+      return new Volume(device, driver, engine, options);
+    } catch (error) {
+      giveDevice(device);
+      throw error;
+    }
   }
 
   get label(): string {
@@ -249,6 +277,19 @@ export class Volume {
     });
   }
 
+  /**
+   * Works off what removing left to do, which otherwise happens in the background: afterwards all
+   * the space that removed trees had to themselves is free. If it is ended early, the rest is left
+   * for later.
+   */
+  async reclaim(options: LongOptions = {}): Promise<void> {
+    await this.#async(this.#reclaim(), { syscall: 'reclaim' }, options);
+  }
+
+  reclaimSync(): void {
+    this.#sync(this.#reclaim(), { syscall: 'reclaim' });
+  }
+
   /** Makes everything done so far durable. Two flushes of the device. */
   async sync(): Promise<void> {
     await this.#async(run(this.engine.commit()), { syscall: 'sync' });
@@ -258,26 +299,27 @@ export class Volume {
     this.#sync(run(this.engine.commit()), { syscall: 'sync' });
   }
 
-  /** Makes everything durable and lets go of the volume. Further calls are `EBADF`. Idempotent. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#background?.stop();
-    try {
-      await this.driver.settled();
-      if (!this.readOnly) await this.sync();
-    } finally {
-      this.#closed = true;
-      await this.releaseDevice(this.#device);
-    }
+  /**
+   * Waits for the calls under way, makes everything durable and lets go of the volume and of every
+   * open file. Further calls are `EBADF`. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#closed ? Promise.resolve() : this.#close();
+    return this.#closing;
   }
 
+  /**
+   * The same in this turn: promises under way are rejected with `EBADF` at their next step.
+   * `ENOTSUP`, and nothing is closed, if the device is asynchronous.
+   */
   closeSync(): void {
     if (this.#closed) return;
+    if (!this.#device.sync) this.syncSync();
     this.#background?.stop();
     try {
       if (!this.readOnly) this.syncSync();
     } finally {
-      this.#closed = true;
+      this.#end();
       void this.releaseDevice(this.#device);
     }
   }
@@ -288,6 +330,27 @@ export class Volume {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#background?.stop();
+    try {
+      await this.#session.settled();
+      await this.driver.settled();
+      if (!this.readOnly && !this.#closed) await this.sync();
+    } finally {
+      if (!this.#closed) {
+        this.#end();
+        await this.releaseDevice(this.#device);
+      }
+    }
+  }
+
+  #end(): void {
+    this.#closed = true;
+    this.#session.close();
+    this.#context.files.clear();
+    DEVICES.delete(this.#device);
   }
 
   /** A device that was given stays open; a subclass that has opened it closes it. */
@@ -305,7 +368,14 @@ export class Volume {
     const place = yield* resolveParent(this.#context.walk(true), to);
     const context = this.#context;
     yield* holding(place.directory, function* () {
-      if (place.name === '') throw new FilesystemError('EEXIST', 'Cannot clone over the root');
+      if (isSpecial(place.name)) {
+        throw new FilesystemError('EEXIST', 'Cannot clone over a directory that is there');
+      }
+      const found = yield* childOf(context.engine, place);
+      if (found !== undefined) found.holds--;
+      if (found === undefined && place.slash && !vnode.isDirectory) {
+        throw new FilesystemError('ENOENT', 'Cannot clone a file to a name that ends with a slash');
+      }
       const copy = yield* cloneTo(context, vnode, place);
       copy.holds--;
     });
@@ -323,15 +393,18 @@ export class Volume {
 
   *#snapshots(): Procedure<SnapshotInfo[]> {
     const { engine } = this;
-    const found: SnapshotInfo[] = [];
+    const found: (SnapshotInfo & { realm: number })[] = [];
     for (const { name } of yield* list(this.#context, engine.snapshots)) {
       const vnode = yield* run(lookup(engine, engine.snapshots, name));
       vnode.holds--;
       const readOnly = vnode.has(InodeFlag.READ_ONLY);
       const text = new TextDecoder().decode(Uint8Array.from(name, (char) => char.charCodeAt(0)));
-      found.push({ name: text, readOnly, created: new Date(timeToMs(vnode.btime)) });
+      const created = new Date(timeToMs(vnode.btime));
+      found.push({ name: text, readOnly, created, realm: vnode.realm.id });
     }
-    return found.sort((a, b) => a.created.getTime() - b.created.getTime());
+    // Realms are numbered as they come; clocks may stand still, or go back.
+    found.sort((a, b) => a.realm - b.realm);
+    return found.map(({ name, readOnly, created }) => ({ name, readOnly, created }));
   }
 
   #findSnapshot(name: string): Procedure<Vnode> {
@@ -341,6 +414,13 @@ export class Volume {
   *#deleteSnapshot(name: string): Procedure<void> {
     const { snapshots } = this.engine;
     yield* unlinkName(this.#context, snapshots, pathBytes(name, 'name'), UnlinkWhat.TREE);
+  }
+
+  *#reclaim(): Procedure<void> {
+    const { engine } = this;
+    for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) {
+      yield* run(work);
+    }
   }
 
   *#diff(left: Locator, right: Locator): Procedure<DiffWalk> {
@@ -363,9 +443,10 @@ export class Volume {
 
   #view(name: string, root: Vnode): SnapshotView {
     const { engine, files, uid, gid, umask } = this.#context;
-    const now = engine.store.now;
-    const context = new Context({ engine, root, files, now, uid, gid, umask });
-    return new SnapshotView(name, root, makeFs(new Caller(context, this.driver)));
+    const { now } = engine.store;
+    const session = new Session('view of the snapshot', this.#session);
+    const context = new Context({ engine, session, root, files, now, uid, gid, umask });
+    return new SnapshotView(name, context, this.driver);
   }
 
   /** The inode at a place, held. */
@@ -380,8 +461,8 @@ export class Volume {
   }
 
   #sync<Result>(procedure: Procedure<Result>, site: CallSite): Result {
-    this.#check();
     try {
+      this.#session.check();
       return runSync(this.driver, procedure);
     } catch (error) {
       throw asNodeError(error, site);
@@ -393,23 +474,40 @@ export class Volume {
     site: CallSite,
     options: LongOptions = {},
   ): Promise<Result> {
-    this.#check();
+    const { check } = this.#session;
     try {
-      return await runAsync(this.driver, procedure, options);
+      const { signal } = options;
+      signal?.throwIfAborted();
+      return await this.#session.during(() => runAsync(this.driver, procedure, { signal, check }));
     } catch (error) {
       throw asNodeError(error, site);
     }
   }
+}
 
-  #check(): void {
-    if (this.#closed) throw new FilesystemError('EBADF', 'Cannot use the volume: it is closed');
+/** Devices with a volume that is open and may write: a second one would know nothing of it. */
+const DEVICES = new WeakSet<Device>();
+
+/** @throws {FilesystemError} `EBUSY` */
+export function takeDevice(device: Device): void {
+  if (DEVICES.has(device)) {
+    throw new FilesystemError(
+      'EBUSY',
+      `Cannot open a volume on ${device.name}: this process has it open already`,
+    );
   }
+  DEVICES.add(device);
+}
+
+/** Nobody has the device after all. */
+export function giveDevice(device: Device): void {
+  DEVICES.delete(device);
 }
 
 export function makeDriver(device: Device): Driver {
-  return new Driver(device, {
-    pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
-  });
+  // Browsers have no setImmediate, and elsewhere a timer takes a millisecond at least.
+  const later = globalThis.setImmediate ?? setTimeout;
+  return new Driver(device, { pause: () => new Promise((resolve) => void later(resolve)) });
 }
 
 /** How a locator is shown in messages. */

@@ -34,7 +34,15 @@ export {
   FilesystemError,
   hex,
 } from './errors.ts';
-export { Io, type IoKind, type Operation, PlainIo, Plan, PlannedOperation } from './operation.ts';
+export {
+  currentRound,
+  Io,
+  type IoKind,
+  type Operation,
+  PlainIo,
+  Plan,
+  PlannedOperation,
+} from './operation.ts';
 export {
   BLOCK_SHIFT,
   BLOCK_SIZE,

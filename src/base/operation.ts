@@ -29,6 +29,8 @@ export abstract class Io {
   abstract readonly buffers: readonly Uint8Array[];
   /** Why it failed, once it has. */
   error: Error | undefined;
+  /** True once a driver has handed it to the device. */
+  submitted = false;
   /** Round of planning that asked for it last, see {@link Plan.need}. */
   round = 0;
 
@@ -63,6 +65,11 @@ export class PlainIo extends Io {
 
 let rounds = 0;
 
+/** Number of the round of planning under way; a round lasts to the end of its turn. */
+export function currentRound(): number {
+  return rounds;
+}
+
 /** What an operation needs before its next step. Owned and reused by the operation. */
 export class Plan {
   /** Transfers that must have completed. */
@@ -73,6 +80,8 @@ export class Plan {
   readonly pinned: Frame[] = [];
   /** Blocks that applying may allocate at the most. */
   blocks = 0;
+  /** Commits that this operation has waited for in vain, for want of space. */
+  forced = 0;
   /**
    * Long work asks for a pause here, so that others may run. Drivers that cannot wait ignore it.
    */
@@ -81,7 +90,9 @@ export class Plan {
 
   /** Starts a new round of planning. Pins stay. */
   restart(): void {
-    this.#round = ++rounds;
+    // Never 0: that means "not in any round" where rounds are kept.
+    rounds = (rounds % 0xffffffff) + 1;
+    this.#round = rounds;
     this.io.length = 0;
     this.after.length = 0;
     this.blocks = 0;

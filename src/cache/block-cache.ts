@@ -10,9 +10,12 @@
  * C2. Exactly the LOADING, CLEAN and DIRTY frames are in the table, one per block.
  * C3. Only CLEAN frames without pins are evicted. `busy` counts all others but the FREE ones.
  * C4. What was loaded is verified before it becomes CLEAN.
+ * C5. What was seen in a round of planning stays until the turn ends: applying relies on it.
+ * C6. Frames that are promised are left alone by {@link BlockCache.room}; an eighth of all frames
+ *     too, for what operations under way have to load.
  *
- * Eviction is CLOCK: a lookup sets a frame's reference bit, the hand takes it away and takes the
- * frame when it comes around again. All state is in typed arrays; only a miss allocates.
+ * Eviction is CLOCK: a lookup marks a frame with its round, the hand takes the mark away and takes
+ * the frame when it comes around again. All state is in typed arrays; only a miss allocates.
  */
 import {
   assert,
@@ -21,6 +24,7 @@ import {
   type Block,
   CorruptionError,
   checksum32,
+  currentRound,
   FilesystemError,
   type Frame,
   Io,
@@ -28,6 +32,16 @@ import {
   type Operation,
   type Plan,
 } from '../base/index.ts';
+
+/** Words per frame in `#frames`. */
+const BLOCK = 0;
+const STATE = 1;
+const SEEN = 2;
+const STRIDE = 4;
+
+/** The state word: the state in the low bits, the number of pins above. */
+const STATE_MASK = 7;
+const PIN = 8;
 
 const State = { FREE: 0, HELD: 1, LOADING: 2, CLEAN: 3, DIRTY: 4, STALE: 5 } as const;
 
@@ -70,13 +84,23 @@ export class BlockCache {
   seed: bigint;
   onRepairable: ((block: Block, finding: Error) => void) | undefined;
 
-  readonly #state: Uint8Array;
-  readonly #referenced: Uint8Array;
-  readonly #pins: Uint16Array;
-  readonly #block: Uint32Array;
+  /**
+   * All state of a frame side by side, so that a lookup touches one line of the host's cache: the
+   * block, the state with the pins, and the round in which the frame was seen last.
+   */
+  readonly #frames: Uint32Array;
+  /** The round of planning under way, and how many frames were seen in it. */
+  #round = 0;
+  #seenNow = 0;
   /** Open addressing with linear probing; frame + 1, 0 is empty. */
   readonly #table: Int32Array;
   readonly #shift: number;
+  /**
+   * Frames that dirty data will need for the nodes that map it. Without them nothing could become
+   * clean any more: data becomes clean by making nodes dirty, and nodes by a commit, which waits
+   * for the data.
+   */
+  promised = 0;
   readonly #free: Int32Array;
   #freeCount: number;
   #hand = 0;
@@ -95,26 +119,24 @@ export class BlockCache {
     const tableBits = Math.ceil(Math.log2(frames * 2));
     this.#table = new Int32Array(2 ** tableBits);
     this.#shift = 32 - tableBits;
-    this.#state = new Uint8Array(frames);
-    this.#referenced = new Uint8Array(frames);
-    this.#pins = new Uint16Array(frames);
-    this.#block = new Uint32Array(frames);
+    this.#frames = new Uint32Array(frames * STRIDE);
     this.#free = new Int32Array(frames);
     for (let i = 0; i < frames; i++) this.#free[i] = frames - 1 - i;
     this.#freeCount = frames;
     this.#views = new Array(frames);
   }
 
-  /** Frames that can be taken without waiting. */
+  /** Frames that can be taken in this turn. */
   get available(): number {
-    return this.frameCount - this.busy;
+    const seen = this.#round === currentRound() ? this.#seenNow : 0;
+    return this.frameCount - this.busy - seen;
   }
 
   /** The frame that holds `block`, ready to be read, or NO_FRAME. */
   find(block: Block): Frame {
     const frame = this.#probe(block);
-    if (frame === NO_FRAME || this.#state[frame] === State.LOADING) return NO_FRAME;
-    this.#referenced[frame] = 1;
+    if (frame === NO_FRAME || this.#stateOf(frame) === State.LOADING) return NO_FRAME;
+    this.#see(frame);
     return frame;
   }
 
@@ -131,8 +153,8 @@ export class BlockCache {
    */
   want(plan: Plan, block: Block, checksum: number, flags: number, kind: BlockKind): Frame {
     const present = this.#probe(block);
-    if (present !== NO_FRAME && this.#state[present] !== State.LOADING) {
-      this.#referenced[present] = 1;
+    if (present !== NO_FRAME && this.#stateOf(present) !== State.LOADING) {
+      this.#see(present);
       return present;
     }
     if (present !== NO_FRAME) {
@@ -141,39 +163,48 @@ export class BlockCache {
       return NO_FRAME;
     }
     if (plan.pinned.length >= this.frameCount >>> 1) throw tooLarge(plan.pinned.length);
-    if (!this.room(plan, 1)) return NO_FRAME;
+    if (this.available < 1) {
+      this.#seekRelief(plan);
+      return NO_FRAME;
+    }
     const frame = this.take();
     this.#enter(frame, block, State.LOADING);
     const load = new LoadBlock(this, frame, { block, checksum, flags, kind });
     this.#loading.set(frame, load);
-    this.#pins[frame] = (this.#pins[frame] as number) + 1;
+    this.#frames[frame * STRIDE + STATE] = (this.#frames[frame * STRIDE + STATE] as number) + PIN;
     plan.pinned.push(frame);
     plan.need(load);
     this.loads++;
     return NO_FRAME;
   }
 
-  /** True if `count` frames can be taken now; otherwise the plan gets what has to happen first. */
+  /**
+   * True if `count` frames can be taken and kept; otherwise the plan gets what has to happen first.
+   */
   room(plan: Plan, count: number): boolean {
-    if (this.available >= count) return true;
-    if (plan.io.length > 0 || plan.after.length > 0) return false;
+    if (this.available - this.promised - (this.frameCount >>> 3) >= count) return true;
+    this.#seekRelief(plan);
+    return false;
+  }
+
+  #seekRelief(plan: Plan): void {
+    if (plan.io.length > 0 || plan.after.length > 0) return;
     const relief = this.relief?.();
     if (relief === undefined) throw tooLarge(this.busy);
     plan.follow(relief);
-    return false;
   }
 
   /** Takes a frame out of the cache as plain memory. Its content is undefined. */
   take(): Frame {
     const frame = this.#freeCount > 0 ? this.#popFree() : this.#evict();
-    this.#state[frame] = State.HELD;
+    this.#setState(frame, State.HELD);
     this.busy++;
     return frame;
   }
 
   /** Gives a taken frame back. */
   give(frame: Frame): void {
-    assert(this.#state[frame] === State.HELD, 'only a held frame can be given back');
+    assert(this.#stateOf(frame) === State.HELD, 'only a held frame can be given back');
     this.#release(frame);
   }
 
@@ -187,16 +218,16 @@ export class BlockCache {
 
   /** A held frame becomes the clean copy of `block`, which the device has by now. */
   adopt(frame: Frame, block: Block): void {
-    assert(this.#state[frame] === State.HELD, 'only a held frame can be adopted');
+    assert(this.#stateOf(frame) === State.HELD, 'only a held frame can be adopted');
     this.forget(block);
     this.#enter(frame, block, State.CLEAN);
-    this.#referenced[frame] = 1;
+    this.#see(frame);
     this.busy--;
   }
 
   /** A clean, unpinned frame becomes the dirty copy of another block. False if it may not. */
   move(frame: Frame, block: Block): boolean {
-    if (this.#state[frame] !== State.CLEAN || this.#pins[frame] !== 0) return false;
+    if (this.#stateOf(frame) !== State.CLEAN || this.#isPinned(frame)) return false;
     this.forget(block);
     this.#unlink(frame);
     this.#enter(frame, block, State.DIRTY);
@@ -206,47 +237,56 @@ export class BlockCache {
 
   /** The device has what this dirty frame holds. */
   clean(frame: Frame): void {
-    assert(this.#state[frame] === State.DIRTY, 'only a dirty frame becomes clean');
-    this.#state[frame] = State.CLEAN;
-    if (this.#pins[frame] === 0) this.busy--;
+    assert(this.#stateOf(frame) === State.DIRTY, 'only a dirty frame becomes clean');
+    this.#setState(frame, State.CLEAN);
+    if (!this.#isPinned(frame)) this.busy--;
   }
 
   isDirty(frame: Frame): boolean {
-    return this.#state[frame] === State.DIRTY;
+    return this.#stateOf(frame) === State.DIRTY;
   }
 
   /** True if a read of `block` is in flight or planned for. */
   isLoading(block: Block): boolean {
     const frame = this.#probe(block);
-    return frame !== NO_FRAME && this.#state[frame] === State.LOADING;
+    return frame !== NO_FRAME && this.#stateOf(frame) === State.LOADING;
   }
 
   blockOf(frame: Frame): Block {
-    return this.#block[frame] as Block;
+    return this.#frames[frame * STRIDE] as Block;
   }
 
   /** `block` no longer holds what it held. A load in flight must have ended before. */
   forget(block: Block): void {
     const frame = this.#probe(block);
     if (frame === NO_FRAME) return;
-    const state = this.#state[frame];
+    const state = this.#stateOf(frame);
     assert(state !== State.LOADING, () => `block ${block} is forgotten while it is loaded`);
     this.#unlink(frame);
     if (state === State.DIRTY) this.busy--;
-    else if (this.#pins[frame] !== 0) this.busy--;
+    else if (this.#isPinned(frame)) this.busy--;
     this.#retire(frame);
   }
 
   /** Lets go of everything that was loaded for `plan`. */
   unpin(plan: Plan): void {
     for (const frame of plan.pinned) {
-      const pins = (this.#pins[frame] as number) - 1;
-      this.#pins[frame] = pins;
-      if (pins > 0) continue;
-      if (this.#state[frame] === State.STALE) this.#release(frame);
-      else if (this.#state[frame] === State.CLEAN) this.busy--;
+      this.#frames[frame * STRIDE + STATE] = (this.#frames[frame * STRIDE + STATE] as number) - PIN;
+      if (this.#isPinned(frame)) continue;
+      const state = this.#stateOf(frame);
+      if (state === State.STALE) this.#release(frame);
+      else if (state === State.CLEAN) this.busy--;
+      else if (state === State.LOADING) this.#giveUp(frame);
     }
     plan.pinned.length = 0;
+  }
+
+  /** A load that nobody waits for is forgotten, unless the device has been asked for it. */
+  #giveUp(frame: Frame): void {
+    if (this.#loading.get(frame)?.submitted !== false) return;
+    this.#loading.delete(frame);
+    this.#unlink(frame);
+    this.#release(frame);
   }
 
   /** The 4 KiB of a frame. The view is made once and kept. */
@@ -279,9 +319,9 @@ export class BlockCache {
   /** Drops every frame that may be dropped; for tests that want to see the device. */
   evictAll(): void {
     for (let frame = 0 as Frame; frame < this.frameCount; frame++) {
-      if (this.#state[frame] !== State.CLEAN || this.#pins[frame] !== 0) continue;
+      if (this.#stateOf(frame) !== State.CLEAN || this.#isPinned(frame)) continue;
       this.#unlink(frame);
-      this.#state[frame] = State.FREE;
+      this.#setState(frame, State.FREE);
       this.#free[this.#freeCount++] = frame;
     }
   }
@@ -290,9 +330,9 @@ export class BlockCache {
   loaded(frame: Frame, good: boolean): void {
     this.#loading.delete(frame);
     if (good) {
-      this.#state[frame] = State.CLEAN;
-      this.#referenced[frame] = 1;
-      if (this.#pins[frame] === 0) this.busy--;
+      this.#setState(frame, State.CLEAN);
+      this.#see(frame);
+      if (!this.#isPinned(frame)) this.busy--;
       return;
     }
     this.#unlink(frame);
@@ -303,19 +343,19 @@ export class BlockCache {
   /** A frame that left the table: free, or stale while somebody still has it pinned. */
   #retire(frame: Frame): void {
     this.busy++;
-    if (this.#pins[frame] !== 0) this.#state[frame] = State.STALE;
+    if (this.#isPinned(frame)) this.#setState(frame, State.STALE);
     else this.#release(frame);
   }
 
   #release(frame: Frame): void {
-    this.#state[frame] = State.FREE;
+    this.#setState(frame, State.FREE);
     this.#free[this.#freeCount++] = frame;
     this.busy--;
   }
 
   #pinFor(plan: Plan, frame: Frame): void {
     if (plan.pinned.includes(frame)) return;
-    this.#pins[frame] = (this.#pins[frame] as number) + 1;
+    this.#frames[frame * STRIDE + STATE] = (this.#frames[frame * STRIDE + STATE] as number) + PIN;
     plan.pinned.push(frame);
   }
 
@@ -325,12 +365,15 @@ export class BlockCache {
 
   #evict(): Frame {
     const count = this.frameCount;
+    const round = currentRound();
     for (let looked = 0; looked < 3 * count; looked++) {
       const frame = this.#hand as Frame;
       this.#hand = frame + 1 === count ? 0 : frame + 1;
-      if (this.#state[frame] !== State.CLEAN || this.#pins[frame] !== 0) continue;
-      if (this.#referenced[frame] !== 0) {
-        this.#referenced[frame] = 0;
+      if (this.#stateOf(frame) !== State.CLEAN || this.#isPinned(frame)) continue;
+      const at = frame * STRIDE + SEEN;
+      if (this.#frames[at] === round) continue;
+      if (this.#frames[at] !== 0) {
+        this.#frames[at] = 0;
         continue;
       }
       this.#unlink(frame);
@@ -340,9 +383,35 @@ export class BlockCache {
     return NO_FRAME;
   }
 
+  #stateOf(frame: Frame): number {
+    return (this.#frames[frame * STRIDE + STATE] as number) & STATE_MASK;
+  }
+
+  #setState(frame: Frame, state: number): void {
+    const at = frame * STRIDE + STATE;
+    this.#frames[at] = ((this.#frames[at] as number) & ~STATE_MASK) | state;
+  }
+
+  #isPinned(frame: Frame): boolean {
+    return (this.#frames[frame * STRIDE + STATE] as number) >= PIN;
+  }
+
+  /** Counts as a use, and keeps the frame for the rest of the turn (C5). */
+  #see(frame: Frame): void {
+    const at = frame * STRIDE + SEEN;
+    const round = currentRound();
+    if (this.#frames[at] === round) return;
+    if (this.#round !== round) {
+      this.#round = round;
+      this.#seenNow = 0;
+    }
+    this.#frames[at] = round;
+    this.#seenNow++;
+  }
+
   #enter(frame: Frame, block: Block, state: number): void {
-    this.#state[frame] = state;
-    this.#block[frame] = block;
+    this.#setState(frame, state);
+    this.#frames[frame * STRIDE + BLOCK] = block;
     const table = this.#table;
     const mask = table.length - 1;
     let at = Math.imul(block, 0x9e3779b1) >>> this.#shift;
@@ -357,7 +426,7 @@ export class BlockCache {
     for (;;) {
       const entry = table[at] as number;
       if (entry === 0) return NO_FRAME;
-      if (this.#block[entry - 1] === block) return (entry - 1) as Frame;
+      if (this.#frames[(entry - 1) * STRIDE] === block) return (entry - 1) as Frame;
       at = (at + 1) & mask;
     }
   }
@@ -366,14 +435,15 @@ export class BlockCache {
   #unlink(frame: Frame): void {
     const table = this.#table;
     const mask = table.length - 1;
-    let gap = Math.imul(this.#block[frame] as number, 0x9e3779b1) >>> this.#shift;
+    let gap = Math.imul(this.#frames[frame * STRIDE] as number, 0x9e3779b1) >>> this.#shift;
     while (table[gap] !== frame + 1) gap = (gap + 1) & mask;
     let at = gap;
     for (;;) {
       at = (at + 1) & mask;
       const entry = table[at] as number;
       if (entry === 0) break;
-      const home = Math.imul(this.#block[entry - 1] as number, 0x9e3779b1) >>> this.#shift;
+      const home =
+        Math.imul(this.#frames[(entry - 1) * STRIDE] as number, 0x9e3779b1) >>> this.#shift;
       if (((at - home) & mask) < ((at - gap) & mask)) continue;
       table[gap] = entry;
       gap = at;

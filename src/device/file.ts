@@ -67,7 +67,7 @@ export class FileDevice implements Device {
    * @throws {DeviceError} `ENOTSUP` if the system has no flock and `lock` is not false
    * @example Make an image and let go of it
    * ```ts
-   * const device = FileDevice.open('work.img', { create: true, size: 64 * MIB });
+   * const device = FileDevice.open('new.img', { create: true, size: 64 * 2 ** 20 });
    * device.close();
    * ```
    */

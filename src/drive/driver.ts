@@ -21,7 +21,7 @@ export interface StartOptions {
 }
 
 export interface DriverOptions {
-  /** Operations that may be under way at once; more wait their turn, first come first served. */
+  /** See {@link Driver.concurrency}; no limit if it is left out. */
   readonly concurrency?: number;
   /** Lets others run: resolves in a later turn of the event loop. */
   readonly pause: () => Promise<void>;
@@ -29,7 +29,8 @@ export interface DriverOptions {
 
 export class Driver {
   readonly #device: Device;
-  readonly #concurrency: number;
+  /** Operations that may be under way at once; more wait their turn, first come first served. */
+  concurrency: number;
   /** Resolves in a later turn of the event loop, after others had theirs. */
   readonly pause: () => Promise<void>;
   /** Transfers the device has not answered yet, each with the end of all its tries. */
@@ -43,7 +44,7 @@ export class Driver {
 
   constructor(device: Device, options: DriverOptions) {
     this.#device = device;
-    this.#concurrency = options.concurrency ?? Infinity;
+    this.concurrency = options.concurrency ?? Infinity;
     this.pause = options.pause;
   }
 
@@ -69,7 +70,7 @@ export class Driver {
 
   /** Runs an operation to its end, giving up the turn whenever the device needs time. */
   async start<Result>(operation: Operation<Result>, options: StartOptions = {}): Promise<Result> {
-    if (this.#admitted < this.#concurrency) this.#admitted++;
+    if (this.#admitted < this.concurrency) this.#admitted++;
     else await new Promise<void>((admitted) => this.#queue.push(admitted));
     try {
       return await this.#drive(operation, options.signal);
@@ -181,6 +182,7 @@ export class Driver {
 
   #submit(requests: readonly Io[]): void {
     const fresh = requests.filter((io) => !this.#inFlight.has(io));
+    for (const io of fresh) io.submitted = true;
     for (const transfer of mergeIo(fresh)) {
       const flight = this.#transfer(transfer);
       if (flight === undefined) continue;

@@ -53,6 +53,9 @@ export function planGeometry(request: GeometryRequest): Geometry {
   const groupBlocks = request.groupBlocks ?? defaultGroupBlocks(request.size);
   const countCap = request.countCap ?? 4;
   checkPowerOfTwo('groupBlocks', groupBlocks, GROUP_BLOCKS_MIN, GROUP_BLOCKS_MAX);
+  if (![1, 2, 3, 4].includes(countCap)) {
+    throw argumentError(`Cannot use countCap ${countCap}: wanted 1 to 4`);
+  }
   const countSlotBlocks = countSlotSize(groupBlocks, countCap);
   const blockCount = usableBlocks(
     Math.floor(request.size / BLOCK_SIZE),
@@ -65,10 +68,14 @@ export function planGeometry(request: GeometryRequest): Geometry {
   const indexStart = (SUPERBLOCKS + 2 * countSlotBlocks) as Block;
   const logStart = (indexStart + 4 * indexBlocks) as Block;
   const fixed = logStart + logBlocks + SUPERBLOCKS;
-  if (logBlocks < 2 || fixed + 16 > Math.min(blockCount, groupBlocks)) {
+  if (
+    !Number.isInteger(logBlocks) ||
+    logBlocks < 2 ||
+    fixed + 16 > Math.min(blockCount, groupBlocks)
+  ) {
     throw argumentError(
-      `Cannot lay out the volume: a log of ${logBlocks} blocks leaves no room in a first group of ` +
-        `${Math.min(blockCount, groupBlocks)} blocks, ${fixed + 16} are needed`,
+      `Cannot lay out the volume: a log of ${logBlocks} blocks leaves no room in a first group ` +
+        `of ${Math.min(blockCount, groupBlocks)} blocks, ${fixed + 16} are needed`,
     );
   }
   return {
@@ -82,6 +89,19 @@ export function planGeometry(request: GeometryRequest): Geometry {
     logStart,
     logBlocks,
   };
+}
+
+/** True if everything with a fixed place lies where it belongs, and nothing on anything else. */
+export function isSound(geometry: Geometry): boolean {
+  const { indexStart, indexBlocks, logStart, groupCount, countSlotBlocks } = geometry;
+  const last = groupCount - 1;
+  return (
+    indexStart === SUPERBLOCKS + 2 * countSlotBlocks &&
+    indexBlocks * BLOCK_SIZE >= groupCount * INDEX_ENTRY_SIZE &&
+    logStart === indexStart + 4 * indexBlocks &&
+    groupReserved(geometry, 0) <= groupLength(geometry, 0) &&
+    groupReserved(geometry, last) + SUPERBLOCKS <= groupLength(geometry, last)
+  );
 }
 
 export function countSlotSize(groupBlocks: number, cap: CountWidth): number {
@@ -125,7 +145,7 @@ export function isFixedBlock(geometry: Geometry, block: Block): boolean {
 
 /** A last group too short to hold its own counts and the end superblocks is not used. */
 function usableBlocks(blocks: number, groupBlocks: number, countSlotBlocks: number): number {
-  if (blocks < VOLUME_BLOCKS_MIN) {
+  if (!(blocks >= VOLUME_BLOCKS_MIN)) {
     throw argumentError(
       `Cannot lay out the volume: its size is ${blocks * BLOCK_SIZE} bytes, ` +
         `at least ${VOLUME_BLOCKS_MIN * BLOCK_SIZE} are needed`,

@@ -47,6 +47,8 @@ export * from './keyed-node.ts';
 export {
   decodeLogFrame,
   encodeLogFrame,
+  LOG_HEADER_SIZE,
+  LOG_MAGIC,
   type LogFrame,
   logFrameBlocks,
   logFrameChecksum,
@@ -70,6 +72,8 @@ export {
   encodeSuperblock,
   imageSeed,
   isFault,
+  KNOWN_INCOMPATIBLE,
+  KNOWN_READ_ONLY,
   LABEL_MAX,
   MAGIC,
   type Superblock,

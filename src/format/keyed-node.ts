@@ -24,15 +24,20 @@
  * K1. Keys strictly increase within a node and across the leaves of a tree.
  * K2. heap + dead and the entries describe every byte of a leaf: used = 4096 - heap - dead.
  *
+ * A search does not look at key 0 of an interior node: what is below key 1 can only be in child 0.
+ *
  * There are no sibling pointers: a copied node would have to change its neighbours. `realm`,
  * `inode` and `birth` serve whoever has to rebuild a tree whose root is lost.
  */
 import { BLOCK_SIZE, high32, join64, low32, TWO_32, type Txg } from '../base/index.ts';
+import { SlotKind, slotKind } from './slot.ts';
 
 export const NODE_MAGIC = 0x4e4b5452;
 export const NODE_HEADER_SIZE = 64;
 export const LEAF_ENTRY_SIZE = 12;
 export const INTERIOR_FANOUT = 168;
+/** Highest level of a keyed node: 168^7 leaves are more than an image has blocks. */
+export const KEYED_LEVEL_MAX = 8;
 /** A third of a leaf, so that splitting it always makes room. */
 export const RECORD_MAX = 1328;
 
@@ -210,10 +215,15 @@ export function nodeFault(
 function interiorFault(words: Uint32Array, base: number): string | undefined {
   const count = nodeCount(words, base);
   if (count < 1 || count > INTERIOR_FANOUT) return `it has ${count} children`;
-  for (let i = 1; i < count; i++) {
-    if (interiorKey(words, base, i) <= interiorKey(words, base, i - 1)) {
+  let previous = -1;
+  for (let i = 0; i < count; i++) {
+    const key = interiorKey(words, base, i);
+    if (key <= previous || key > Number.MAX_SAFE_INTEGER) {
       return `key ${i} is not above the key before it`;
     }
+    previous = key;
+    const kind = slotKind(words, interiorSlot(base, i));
+    if (kind !== SlotKind.NODE) return `child ${i} is of kind ${kind}, not a node`;
   }
   return undefined;
 }
@@ -228,7 +238,9 @@ function leafFault(words: Uint32Array, base: number): string | undefined {
   let previous = -1;
   for (let i = 0; i < count; i++) {
     const key = leafKey(words, base, i);
-    if (key <= previous) return `key ${i} is not above the key before it`;
+    if (key <= previous || key > Number.MAX_SAFE_INTEGER) {
+      return `key ${i} is not above the key before it`;
+    }
     previous = key;
     const offset = recordOffset(words, base, i);
     const length = recordLength(words, base, i);

@@ -70,14 +70,20 @@ export function logFrameChecksum(bytes: Uint8Array): bigint {
 
 /** Blocks of the frame that begins with these bytes; 0 if none begins here. */
 export function logFrameBlocks(bytes: Uint8Array): number {
+  if (bytes.length < LOG_HEADER_SIZE) return 0;
   const view = viewOf(bytes);
   return view.getUint32(0, true) === LOG_MAGIC ? view.getUint32(4, true) : 0;
 }
 
-/** Decodes a whole frame; undefined where the log ends (L2, but for the order of frames). */
+/**
+ * Decodes a whole frame; undefined where the log ends (L2, but for the order of frames).
+ *
+ * @throws {FilesystemError} `EIO` if the frame is whole and its body is not a list of mutations
+ */
 export function decodeLogFrame(bytes: Uint8Array, seed: bigint): LogFrame | undefined {
   const view = viewOf(bytes);
-  if (logFrameBlocks(bytes) * BLOCK_SIZE !== bytes.length) return undefined;
+  const blocks = logFrameBlocks(bytes);
+  if (blocks === 0 || blocks * BLOCK_SIZE !== bytes.length) return undefined;
   const copy = bytes.slice();
   viewOf(copy).setBigUint64(SELF, 0n, true);
   if (checksum64(copy, seed) !== view.getBigUint64(SELF, true)) return undefined;

@@ -39,11 +39,12 @@
  * R1. A record is at most a third of a leaf, {@link RECORD_MAX}.
  * R2. The root of a directory, or of another keyed tree, is the first slot and not embedded data.
  * R3. REALM: the record's inode number belongs to `realm` if `outer realm` is the realm in which
- *     the record is found, and otherwise to the realm that {@link standIn} makes of both.
+ *     the record is found, and otherwise to a stand-in ({@link standIn}): first of the realm in
+ *     which it is found and `outer realm`, then of that and `realm`.
  */
 import { assert, checksum64, high32, low32, roundUp } from '../base/index.ts';
 import { TreeKind } from './keyed-node.ts';
-import { EMBEDDED_SLOTS } from './map-node.ts';
+import { EMBEDDED_SLOTS, MAP_DEPTH_MAX, MAP_FANOUT } from './map-node.ts';
 import { SLOT_SIZE, SLOT_WORDS } from './slot.ts';
 
 export const InodeKind = {
@@ -283,7 +284,12 @@ export function recordFault(bytes: Uint8Array, at: number, length: number): stri
   }
   if (length < RECORD_FIXED) return `it has ${length} bytes, fewer than ${RECORD_FIXED}`;
   if (layoutRecord(shape, scratchLayout).length !== length) return 'its parts do not fill it';
-  if ((bytes[at + 13] as number) > 6) return `its depth is ${bytes[at + 13]}`;
+  const depth = bytes[at + 13] as number;
+  const tree = shape.kind === InodeKind.TREE;
+  if (depth > MAP_DEPTH_MAX || (tree && depth !== TreeKind.RECLAIM)) return `its depth is ${depth}`;
+  if ((shape.flags & InodeFlag.ATTR_BLOCKS) !== 0 && shape.attributesLength > MAP_FANOUT) {
+    return `its attributes have ${shape.attributesLength} blocks`;
+  }
   return undefined;
 }
 

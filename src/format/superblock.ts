@@ -30,7 +30,7 @@
  *      152     8  hash seed       seeds the hash of names
  *      160     8  free blocks     sum of the free counts of the index
  *      168     8  reserved        blocks promised to unwritten slots
- *      176     8  next realm     lowest number never used
+ *      176     8  next realm      lowest number never used
  *      184    64  label           UTF-8, padded with NUL
  *      248  3840  (zero)
  *     4088     8  self            XXH64 of the bytes before it
@@ -55,7 +55,7 @@ import {
   wordsOf,
 } from '../base/index.ts';
 import type { CountWidth } from './counts.ts';
-import { countSlotSize, type Geometry } from './geometry.ts';
+import { countSlotSize, type Geometry, isSound } from './geometry.ts';
 import { SLOT_WORDS } from './slot.ts';
 import { getTime, setTime, type Time } from './time.ts';
 
@@ -197,7 +197,8 @@ export function decodeSuperblock(bytes: Uint8Array): Superblock | SuperblockFaul
 function unknownVersion(view: DataView, bytes: Uint8Array): string | undefined {
   const major = view.getUint16(8, true);
   if (major !== VERSION_MAJOR) {
-    return `format version is ${major}.${view.getUint16(10, true)}, supported is ${VERSION_MAJOR}.x`;
+    const minor = view.getUint16(10, true);
+    return `format version is ${major}.${minor}, supported is ${VERSION_MAJOR}.x`;
   }
   if (bytes[98] !== CHECKSUM_XXH64) {
     return `checksum kind is ${bytes[98]}, supported is ${CHECKSUM_XXH64}`;
@@ -235,11 +236,7 @@ function decodeGeometry(view: DataView, bytes: Uint8Array): Geometry | undefined
     logStart: view.getUint32(100, true) as Block,
     logBlocks: view.getUint32(104, true),
   };
-  const fits =
-    indexBlocks * BLOCK_SIZE >= geometry.groupCount * 16 &&
-    geometry.indexStart + 4 * indexBlocks <= blockCount &&
-    geometry.logStart + geometry.logBlocks <= Math.min(blockCount, groupBlocks);
-  return fits ? geometry : undefined;
+  return isSound(geometry) ? geometry : undefined;
 }
 
 export function isFault(found: Superblock | SuperblockFault): found is SuperblockFault {

@@ -38,7 +38,10 @@ export class BufferPool {
   /**
    * An operation after which there is less dirty data. Whoever asks while it runs gets the same.
    */
-  relief(): Operation<number> {
+  relief(): Operation<unknown> {
+    if (this.folios.oldest === NO_FOLIO) {
+      for (const writeback of this.active) return writeback;
+    }
     if (this.#relief === undefined || this.#relief.done) {
       this.#relief = new Writeback(this, { blocks: this.dirtyLimit >>> 2 });
     }
@@ -61,6 +64,16 @@ export class BufferPool {
       if ((writeback as Writeback).touches(only)) plan.follow(writeback);
     }
     return plan.after.length === 0;
+  }
+
+  /**
+   * Operations that may be under way at once, so that what each loads stays in memory until it is
+   * used: a chunk of data and as many nodes as one operation needs.
+   */
+  get operationsMax(): number {
+    const { frameCount } = this.blocks;
+    const nodes = Math.min(64, frameCount >>> 4);
+    return Math.max(1, Math.floor(frameCount / (this.chunkSize / BLOCK_SIZE + nodes)));
   }
 
   /** Largest number of bytes that one turn of a write covers: 1 MiB, less in a small cache. */

@@ -76,6 +76,7 @@ export class BufferedRead extends PlannedOperation<number> {
 
   protected override apply(): boolean {
     this.#position = Math.max(this.#position, this.#chunkEnd);
+    if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
     const end = Math.min(this.#end, this.#file.size);
     if (this.#position < end) return false;
     return this.finish(this.#position - this.#start);

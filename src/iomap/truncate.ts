@@ -28,8 +28,10 @@ export class Truncate extends PlannedOperation<void> {
 
   protected override prepare(plan: Plan): void {
     const file = this.#file;
-    const start = Math.min(this.#size, file.size);
-    const range = { start: start - (start % BLOCK_SIZE), end: Infinity, exclusive: true };
+    // Not from the end of the file, should that come first: it may move while others are waited
+    // for, and what lies before the new size stays as it is.
+    const start = this.#size - (this.#size % BLOCK_SIZE);
+    const range = { start, end: Infinity, exclusive: true };
     if (!file.lock.acquire(this, range, plan)) return;
     if (!file.cowLock.free(this, range, plan)) return;
     if (!file.ops.planResize(file, this.#size, plan)) return;

@@ -75,9 +75,11 @@ export class DirtyChunk {
     if (!file.ops.begin(file, request, answer, plan)) return false;
     this.#held = true;
     this.#end = Math.min(end, answer.destination.end);
+    // A destination that is cut ends with a block: its last one keeps nothing.
+    if (this.#end < end) request.edges &= ~Edge.TAIL;
     this.#head = this.#source(Edge.HEAD, start, plan);
     this.#tail = this.#source(Edge.TAIL, this.#end - 1, plan);
-    if (plan.ready && pool.blocks.room(plan, blocks + 1)) return true;
+    if (plan.ready && pool.blocks.room(plan, blocks + 1 + plan.blocks)) return true;
     this.cancel();
     return false;
   }
@@ -256,6 +258,7 @@ export class BufferedWrite extends PlannedOperation<number> {
       this.#chunk.write(this.#fill);
       this.#position = this.#chunk.end;
       this.wrote(from, this.#position - from);
+      if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
     }
     return this.#position < this.#end ? false : this.finish(this.#end - this.#start);
   }

@@ -4,7 +4,7 @@
  *   choose    the oldest dirty folios, and with each all others of its file, in file order
  *   place     the filesystem allocates runs; from here on the frames are frozen (F2)
  *   write     one transfer per run, all at once
- *   complete  the filesystem maps all runs in one turn; the frames become clean cached blocks
+ *   complete  the filesystem maps the runs, some in each turn; their frames become clean blocks
  *
  * The run in flight with the duty to record it is an *ioend*. Whatever fails before `complete`
  * leaves the old mapping as it was and the data dirty.
@@ -56,6 +56,10 @@ export interface WritebackOps {
   planPlace(blocks: number, plan: Plan): boolean;
   /** Allocates up to `blocks` blocks for the dirty data at `offset`. Their space is reserved. */
   place(file: IomapFile, offset: number, blocks: number, placement: Placement): void;
+  /**
+   * Makes sure that {@link complete} cannot miss, beside the runs that the plan has already. False
+   * if the plan has needs, or if there is no room to complete this run in the same turn too.
+   */
   planComplete(ioend: Ioend, plan: Plan): boolean;
   /** Maps the run, gives back what was there, and ends the reservation. */
   complete(ioend: Ioend): void;
@@ -69,12 +73,17 @@ export interface WritebackOps {
 export interface WritebackOptions {
   /** Which files; all if it is left out. */
   readonly only?: ((file: IomapFile) => boolean) | undefined;
-  /** Stop after this many blocks; everything that is dirty at the start if it is left out. */
+  /**
+   * Stop after this many blocks. If it is left out, everything that is dirty or in flight at the
+   * start is on the device at the end, whatever is written meanwhile.
+   */
   readonly blocks?: number;
 }
 
 /** Blocks of one round: 4 MiB. */
 const BATCH_BLOCKS = 1024;
+/** Nodes that one turn of completing changes, or a run more. */
+const TURN_NODES = 256;
 
 /** Folios of one file that a round takes, in file order. */
 interface Choice {
@@ -86,20 +95,29 @@ interface Choice {
 
 /** Writes dirty data back; its result is the number of blocks. */
 export class Writeback extends PlannedOperation<number> {
-  readonly shared = true;
   readonly #pool: BufferPool;
   readonly #only: ((file: IomapFile) => boolean) | undefined;
   #budget: number;
+  /** Of each file that was dirty at the start: the folios that are still to be written. */
+  readonly #sweeps: Map<IomapFile, Sweep> | undefined;
+  /** What was in flight at the start. */
+  readonly #others: readonly Writeback[];
   #written = 0;
   #choices: Choice[] = [];
   #ioends: Ioend[] = [];
+  /** Of the ioends, how many at the front the turn completes. */
+  #completing = 0;
   #writes: PlainIo[] = [];
 
   constructor(pool: BufferPool, options: WritebackOptions = {}) {
     super();
     this.#pool = pool;
     this.#only = options.only;
-    this.#budget = options.blocks ?? pool.dirtyBlocks;
+    this.#budget = options.blocks ?? Number.POSITIVE_INFINITY;
+    const all = options.blocks === undefined;
+    this.#sweeps = all ? sweepsOf(pool, options.only) : undefined;
+    const active = [...pool.active] as Writeback[];
+    this.#others = all ? active.filter((other) => other.touches(options.only)) : [];
   }
 
   /** True if a run of one of these files is in flight. */
@@ -111,7 +129,7 @@ export class Writeback extends PlannedOperation<number> {
     this.#pool.active.add(this);
     if (this.#ioends.length === 0) this.#choose(plan);
     else if (this.#writes.length > 0) this.#awaitWrites(plan);
-    else for (const ioend of this.#ioends) this.#pool.ops.planComplete(ioend, plan);
+    else this.#planComplete(plan);
   }
 
   protected override apply(): boolean {
@@ -135,17 +153,17 @@ export class Writeback extends PlannedOperation<number> {
   }
 
   #choose(plan: Plan): void {
-    const { folios, ops } = this.#pool;
+    const { ops } = this.#pool;
     this.#choices = [];
     let left = Math.min(BATCH_BLOCKS, this.#budget, this.#pool.dirtyLimit);
     let wanted = 0;
-    const seen = new Set<IomapFile>();
-    for (let folio = folios.oldest; folio !== NO_FOLIO && left > 0; folio = folios.younger(folio)) {
-      const file = folios.ownerOf(folio) as IomapFile;
-      if (seen.has(file)) continue;
-      seen.add(file);
-      if (this.#only !== undefined && !this.#only(file)) continue;
+    for (const file of this.#sweeps?.keys() ?? this.#oldest()) {
+      if (left <= 0) break;
       const choice = this.#chooseFrom(file, left);
+      if (choice === undefined) {
+        this.#sweeps?.delete(file);
+        continue;
+      }
       if (!file.cowLock.free(this, { ...choice, exclusive: true }, plan)) continue;
       this.#choices.push(choice);
       const blocks = countDirty(this.#pool, choice.folios);
@@ -154,18 +172,35 @@ export class Writeback extends PlannedOperation<number> {
     }
     // Files that somebody else is writing back are left to him, unless there is nothing else to do.
     if (this.#choices.length > 0) plan.after.length = 0;
+    else for (const other of this.#others) if (!other.done) plan.follow(other);
     if (wanted > 0) ops.planPlace(wanted, plan);
   }
 
+  /** Files with dirty data, the one that has been dirty longest first. */
+  *#oldest(): Iterable<IomapFile> {
+    const { folios } = this.#pool;
+    const seen = new Set<IomapFile>();
+    for (let folio = folios.oldest; folio !== NO_FOLIO; folio = folios.younger(folio)) {
+      const file = folios.ownerOf(folio) as IomapFile;
+      if (seen.has(file) || this.#only?.(file) === false) continue;
+      seen.add(file);
+      yield file;
+    }
+  }
+
   /** Dirty folios of a file in file order, from where the last round stopped. */
-  #chooseFrom(file: IomapFile, blocks: number): Choice {
+  #chooseFrom(file: IomapFile, blocks: number): Choice | undefined {
     const { folios } = this.#pool;
     const dirty: Folio[] = [];
+    const { index } = folios;
+    const sweep = this.#sweeps?.get(file) ?? EVERYTHING;
     for (let folio = file.firstFolio; folio !== NO_FOLIO; folio = folios.nextOf(folio)) {
-      if (folios.dirty[folio] !== 0) dirty.push(folio);
+      const at = index[folio] as number;
+      if (folios.dirty[folio] !== 0 && at >= sweep.next && at < sweep.end) dirty.push(folio);
     }
-    const index = folios.index;
+    if (dirty.length === 0) return undefined;
     dirty.sort((a, b) => (index[a] as number) - (index[b] as number));
+    if (this.#sweeps !== undefined) file.writebackIndex = 0;
     const from = dirty.findIndex((folio) => (index[folio] as number) >= file.writebackIndex);
     const ordered = from > 0 ? dirty.slice(from) : dirty;
     let taken = 0;
@@ -190,6 +225,8 @@ export class Writeback extends PlannedOperation<number> {
       const held = file.cowLock.acquire(this, { start, end, exclusive: true }, plan);
       assert(held, 'the range was free when it was chosen');
       file.writebackIndex = end / FOLIO_SIZE;
+      const sweep = this.#sweeps?.get(file);
+      if (sweep !== undefined) sweep.next = end / FOLIO_SIZE;
       const inline = this.#pool.ops.isInline(file);
       for (const run of this.#runs(choice)) this.#freeze(file, run, inline);
     }
@@ -257,22 +294,38 @@ export class Writeback extends PlannedOperation<number> {
     }
   }
 
-  #complete(): void {
+  /** As many runs as one turn completes; the others stay in flight, for the next. */
+  #planComplete(plan: Plan): void {
+    this.#completing = 0;
     for (const ioend of this.#ioends) {
+      if (plan.blocks >= TURN_NODES) return;
+      if (this.#pool.ops.planComplete(ioend, plan)) this.#completing++;
+      else if (!plan.ready || this.#completing > 0) return;
+      else assert(false, 'frames for the nodes that map a run were promised');
+    }
+  }
+
+  #complete(): void {
+    const done = this.#ioends.slice(0, this.#completing);
+    for (const ioend of done) {
       if (ioend.block === undefined && !this.#pool.ops.isInline(ioend.file)) {
         // The file has outgrown its inode meanwhile: its data needs blocks, in another round.
         this.#revert(ioend);
+        const sweep = this.#sweeps?.get(ioend.file);
+        if (sweep !== undefined) sweep.next = 0;
         continue;
       }
       this.#pool.ops.complete(ioend);
       this.#thaw(ioend);
       this.#written += ioend.frames.length;
     }
-    for (const { file } of this.#choices) file.cowLock.release(this);
-    this.#budget -= this.#ioends.reduce((sum, ioend) => sum + ioend.frames.length, 0);
-    this.#ioends = [];
-    this.#choices = [];
+    this.#budget -= done.reduce((sum, ioend) => sum + ioend.frames.length, 0);
+    this.#ioends = this.#ioends.slice(this.#completing);
     this.#pool.blocks.unpin(this.plan);
+    this.plan.pause = this.#ioends.length > 0;
+    if (this.#ioends.length > 0) return;
+    for (const { file } of this.#choices) file.cowLock.release(this);
+    this.#choices = [];
   }
 
   /** The map knows the run: its frames leave the folios for the block cache. */
@@ -318,6 +371,27 @@ export class Writeback extends PlannedOperation<number> {
     });
     this.#pool.ops.cancel(ioend, released);
   }
+}
+
+/** The part of a file that is still to be written, in folios. */
+interface Sweep {
+  next: number;
+  readonly end: number;
+}
+
+const EVERYTHING: Sweep = { next: 0, end: Number.POSITIVE_INFINITY };
+
+/** What is dirty now. A folio that gets dirty behind `next` later is left to others. */
+function sweepsOf(pool: BufferPool, only: WritebackOptions['only']): Map<IomapFile, Sweep> {
+  const { folios } = pool;
+  const sweeps = new Map<IomapFile, Sweep>();
+  for (let folio = folios.oldest; folio !== NO_FOLIO; folio = folios.younger(folio)) {
+    const file = folios.ownerOf(folio) as IomapFile;
+    if (only?.(file) === false) continue;
+    const end = Math.max(sweeps.get(file)?.end ?? 0, (folios.index[folio] as number) + 1);
+    sweeps.set(file, { next: 0, end });
+  }
+  return sweeps;
 }
 
 /** The transfer of one run. */

@@ -15,6 +15,7 @@ import {
   type Plan,
   PlannedOperation,
   roundDown,
+  type Txg,
   wordsOf,
 } from '../base/index.ts';
 import {
@@ -33,6 +34,10 @@ import {
 
 /** A root that is whole. */
 export interface Mounted {
+  /**
+   * Its superblock. The txg is that of the newest superblock seen, whole or not: what comes next
+   * has to be newer than a root that was passed over and may be readable again some day.
+   */
   readonly superblock: Superblock;
   /** The group index it names. */
   readonly index: Uint32Array;
@@ -60,6 +65,7 @@ export class Mount extends PlannedOperation<Mounted> {
   readonly #faults: SuperblockFault[] = [];
   readonly #findings: Error[] = [];
   #candidates: Candidate[] = [];
+  #newestTxg = 0 as Txg;
   #index: Uint32Array | undefined;
 
   /** `deviceSize` in bytes. */
@@ -67,7 +73,7 @@ export class Mount extends PlannedOperation<Mounted> {
     super();
     this.#deviceSize = deviceSize;
     if (deviceSize < 2 * SUPERBLOCKS * BLOCK_SIZE) throw notAVolume(`it has ${deviceSize} bytes`);
-    this.#read(0, SUPERBLOCKS);
+    this.#readSuperblocks(0);
   }
 
   protected override prepare(plan: Plan): void {
@@ -76,8 +82,8 @@ export class Mount extends PlannedOperation<Mounted> {
 
   /** A copy that cannot be read is as good as one that is damaged: the next one is looked at. */
   override fail(error: Error): void {
-    const failed = this.#io.some((io) => io.error !== undefined);
-    if (!failed || this.done) super.fail(error);
+    const copy = this.#io.some((io) => io.error === error);
+    if (!copy || this.done) super.fail(error);
     this.#findings.push(error);
   }
 
@@ -103,18 +109,19 @@ export class Mount extends PlannedOperation<Mounted> {
     this.#io.push(io);
   }
 
+  /** Each on its own: one that cannot be read says nothing about the others. */
+  #readSuperblocks(first: number): void {
+    for (let ring = 0; ring < SUPERBLOCKS; ring++) this.#read(first + ring, 1);
+  }
+
   /** Decodes the superblocks that were read. */
   #collect(): void {
-    for (const io of this.#io) {
-      if (!io.finished) continue;
-      const bytes = io.buffers[0] as Uint8Array;
-      for (let ring = 0; ring < SUPERBLOCKS; ring++) {
-        const at = ring * BLOCK_SIZE;
-        const found = decodeSuperblock(bytes.subarray(at, at + BLOCK_SIZE));
-        if (isFault(found)) this.#faults.push(found);
-        else this.#candidates.push({ superblock: found, ring });
-      }
-    }
+    this.#io.forEach((io, ring) => {
+      if (!io.finished) return;
+      const found = decodeSuperblock(io.buffers[0] as Uint8Array);
+      if (isFault(found)) this.#faults.push(found);
+      else this.#candidates.push({ superblock: found, ring });
+    });
     this.#io = [];
   }
 
@@ -126,11 +133,11 @@ export class Mount extends PlannedOperation<Mounted> {
     if (blocks * BLOCK_SIZE > this.#deviceSize) {
       throw new FilesystemError(
         'EIO',
-        `Cannot mount: the image has ${this.#deviceSize} bytes, its volume ${blocks * BLOCK_SIZE}; ` +
-          'it has been cut off',
+        `Cannot mount: the image has ${this.#deviceSize} bytes, ` +
+          `its volume ${blocks * BLOCK_SIZE}; it has been cut off`,
       );
     }
-    this.#read(blocks - SUPERBLOCKS, SUPERBLOCKS);
+    this.#readSuperblocks(blocks - SUPERBLOCKS);
   }
 
   /** Newest first. */
@@ -138,6 +145,7 @@ export class Mount extends PlannedOperation<Mounted> {
     if (this.#candidates.length === 0) throw this.#nothingFound();
     this.#candidates.sort((a, b) => b.superblock.state.txg - a.superblock.state.txg);
     const newest = this.#candidates[0]?.superblock as Superblock;
+    this.#newestTxg = newest.state.txg;
     const seed = imageSeed(newest.uuid);
     this.#candidates = this.#candidates.filter(
       ({ superblock }, i, all) =>
@@ -198,8 +206,13 @@ export class Mount extends PlannedOperation<Mounted> {
     if (!good) {
       return this.#next(slotBlock(root, 0) * BLOCK_SIZE, 'meta root', 'no copy has its checksum');
     }
-    const index = this.#index as Uint32Array;
-    return this.finish({ superblock, index, ring, findings: this.#findings });
+    const state = { ...superblock.state, txg: this.#newestTxg };
+    return this.finish({
+      superblock: { ...superblock, state },
+      index: this.#index as Uint32Array,
+      ring,
+      findings: this.#findings,
+    });
   }
 
   /** The newest root is damaged: the one before it is tried. */
@@ -215,7 +228,7 @@ export class Mount extends PlannedOperation<Mounted> {
     return this.#candidates[0] as Candidate;
   }
 
-  #nothingFound(): FilesystemError {
+  #nothingFound(): Error {
     const newer = this.#faults.find(({ kind }) => kind === 'newer');
     if (newer !== undefined) {
       return new FilesystemError('EINVAL', `Cannot mount: ${newer.finding}`);
@@ -224,7 +237,7 @@ export class Mount extends PlannedOperation<Mounted> {
     if (damaged !== undefined) {
       return new FilesystemError('EIO', `Cannot mount: no superblock is whole; ${damaged.finding}`);
     }
-    return notAVolume(this.#faults[0]?.finding ?? 'no superblock can be read');
+    return this.#findings[0] ?? notAVolume(this.#faults[0]?.finding ?? 'it has no superblock');
   }
 }
 

@@ -6,28 +6,30 @@
  * A2. A block that was freed in txg N becomes idle when N + 1 is durable, so that the two newest
  *     roots stay whole. Only a node that was born in the open txg, which no device has seen, is
  *     idle at once.
- * A3. The last few blocks are kept for deleting.
+ * A3. The last few blocks are kept for deleting, and the very last for giving back what was
+ *     deleted.
  *
  * Blocks are handed out next-fit, nodes and data from cursors of their own, so that data lands in
  * long runs and nodes near each other.
  */
-import { assert, type Block, FilesystemError, MIB, type Plan } from '../base/index.ts';
+import { assert, BLOCK_SIZE, type Block, FilesystemError, MIB, type Plan } from '../base/index.ts';
 import type { BlockCache } from '../cache/index.ts';
 import { groupReserved } from '../format/index.ts';
 import type { Group, Groups } from './groups.ts';
 
-/** What space is asked for: ordinary work, or work that will free more than it takes. */
-export type SpaceUse = 'normal' | 'delete';
+/** What space is asked for: ordinary work, or work that frees more than it takes, now or later. */
+export type SpaceUse = 'normal' | 'delete' | 'reclaim';
 
 /** A run shorter than this is passed over while a long one is looked for. */
 const GOOD_RUN = 64;
 
 export class Space {
-  /** Blocks promised to dirty data and to the nodes that will map it. */
+  /** Blocks promised to dirty data and to the nodes that will map it. Set by {@link promise}. */
   reserved = 0;
   readonly groups: Groups;
-  /** Blocks that only deleting may use (A3). */
+  /** Blocks that only deleting may use (A3), and those of them that only reclaiming may. */
   readonly kept: number;
+  readonly #keptLast: number;
   /**
    * Walks under way that keep slots across turns. While there are any, nothing that was freed
    * becomes idle, so that what such a slot names stays what it was.
@@ -44,7 +46,8 @@ export class Space {
     this.groups = groups;
     this.#blocks = blocks;
     const { geometry } = groups;
-    this.kept = Math.min((16 * MIB) / 4096, Math.max(16, Math.floor(geometry.blockCount / 32)));
+    this.kept = keptOf(geometry.blockCount);
+    this.#keptLast = Math.floor(this.kept / 4);
     this.#nodeCursor = groupReserved(geometry, 0);
     const ahead = Math.max(geometry.groupBlocks, geometry.blockCount) / 16;
     this.#dataCursor = Math.min(
@@ -65,14 +68,21 @@ export class Space {
 
   /** True if `blocks` more can be promised or handed out now. */
   has(blocks: number, use: SpaceUse): boolean {
-    const kept = use === 'delete' ? 0 : this.kept;
-    return this.groups.idle - this.reserved - kept >= blocks;
+    return this.groups.idle - this.reserved - this.#keptFrom(use) >= blocks;
   }
 
   /** True if `blocks` could be had after enough commits. */
   couldHave(blocks: number, use: SpaceUse): boolean {
-    const kept = use === 'delete' ? 0 : this.kept;
-    return this.groups.free - this.reserved - kept >= blocks;
+    return this.groups.free - this.reserved - this.#keptFrom(use) >= blocks;
+  }
+
+  /**
+   * Promises blocks to dirty data, and blocks and frames to the nodes that will map it; negative
+   * numbers take a promise back.
+   */
+  promise(blocks: number, nodes: number): void {
+    this.reserved += blocks + nodes;
+    this.#blocks.promised += nodes;
   }
 
   /**
@@ -142,6 +152,11 @@ export class Space {
     this.#freedBefore = closed.concat(kept);
   }
 
+  #keptFrom(use: SpaceUse): number {
+    if (use === 'normal') return this.kept;
+    return use === 'delete' ? this.#keptLast : 0;
+  }
+
   #take(block: Block, count: number): void {
     for (let i = 0; i < count; i++) this.groups.handOut((block + i) as Block);
   }
@@ -184,6 +199,12 @@ export class Space {
     }
     return best;
   }
+}
+
+/** A 32nd of the volume, at most 16 MiB; of a small volume what a few deletes need. */
+function keptOf(blockCount: number): number {
+  const few = Math.max(16, Math.min(64, Math.floor(blockCount / 5)));
+  return Math.min((16 * MIB) / BLOCK_SIZE, Math.max(few, Math.floor(blockCount / 32)));
 }
 
 /** The first run of at least `good` idle blocks from `from` on, cut at `most`; else the longest. */

@@ -60,6 +60,12 @@ export interface StoreOptions {
   readonly now: () => number;
 }
 
+/**
+ * Commits that an operation without room waits for before it gives up: the first places the dirty
+ * data, and after two more everything freed until then is idle.
+ */
+const FORCED_COMMITS = 3;
+
 export class Store {
   readonly blocks: BlockCache;
   readonly superblock: Superblock;
@@ -107,10 +113,11 @@ export class Store {
   }
 
   /**
-   * The first thing a mutation plans: may it begin at all? False if it has to wait.
+   * The first thing a mutation plans: may it begin at all? False if it has to wait. Whoever holds
+   * up the others may need to reclaim, so reclaiming is not `gated`.
    * @throws {FilesystemError} `EROFS` if the volume is read-only, from the start or after a failure
    */
-  admit(plan: Plan): boolean {
+  admit(plan: Plan, gated = true): boolean {
     if (this.readOnly)
       throw new FilesystemError('EROFS', 'Cannot change the volume: it is read-only');
     if (this.failure !== undefined) {
@@ -120,7 +127,7 @@ export class Store {
         { cause: this.failure },
       );
     }
-    if (this.gate !== undefined) plan.follow(this.gate);
+    if (gated && this.gate !== undefined) plan.follow(this.gate);
     else if (this.dirty.count > this.dirtyLimit) plan.follow(this.commit());
     return plan.ready;
   }
@@ -134,13 +141,24 @@ export class Store {
     if (!plan.ready) return false;
     const wanted = plan.blocks + data;
     const { space } = this;
-    if (space.has(wanted, use)) return space.plan(wanted, plan);
-    const reclaim = this.client.reclaim();
-    if (space.pending > 0 && space.couldHave(wanted, use)) plan.follow(this.commit());
+    if (space.has(wanted, use)) {
+      plan.forced = 0;
+      return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks);
+    }
+    // Reclaiming does not wait for itself.
+    const reclaim = use === 'reclaim' ? undefined : this.client.reclaim();
+    const hopeful = plan.forced < FORCED_COMMITS;
+    if (hopeful && space.pending > 0 && space.couldHave(wanted, use)) this.#force(plan);
     else if (reclaim !== undefined) plan.follow(reclaim);
-    else if (space.pending > 0) plan.follow(this.commit());
+    // Promises are generous: what dirty data does not need is known when it has its place.
+    else if (hopeful && space.pending + space.reserved > 0) this.#force(plan);
     else throw noSpace(wanted, space.available);
     return false;
+  }
+
+  #force(plan: Plan): void {
+    plan.forced++;
+    plan.follow(this.commit());
   }
 
   /** True if blocks or counts have changed since the last commit closed. */

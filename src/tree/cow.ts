@@ -11,11 +11,11 @@
  * The scheme is Rodeh's (B-trees, Shadowing, and Clones). `plan*` may miss and changes nothing;
  * what it has looked at, the function of the same name without `plan` then does without fail.
  */
-import { type Frame, NO_FRAME, type Plan } from '../base/index.ts';
+import { type Block, type Frame, NO_FRAME, type Plan } from '../base/index.ts';
 import {
   clearSlot,
   KIND_MASK,
-  type SlotRole,
+  SlotRole,
   type SlotVisitor,
   slotBirth,
   slotBlock,
@@ -30,17 +30,29 @@ export interface Target {
   readonly detail: number;
 }
 
+/** An operation copies fewer nodes than this, each of which adds at most one to a count. */
+const ADDED_MAX = 256;
+
 export class Cow {
   readonly store: Store;
   /** After `planWritable`: whether the node, or one above it, is shared. */
   shared = false;
   /**
-   * Set when a saturated block was copied: a slot in a record may differ now from what somebody
-   * keeps of it. Whoever looks after such copies clears it.
+   * Set when a keyed node was copied and a saturated child of it too: slots in records differ now
+   * from what somebody may keep of them. Whoever looks after such copies clears it.
    */
   moved = false;
+  /** What kind of node is being copied, for the visitor below. */
+  #container: SlotRole = SlotRole.DATA;
   /** The plan of the round of planning under way, for the visitors below. */
   #plan!: Plan;
+  /** What that round had asked for when it was last seen: less tells that another has begun. */
+  #blocks = 0;
+  /**
+   * References that the round would add to blocks whose counts are near the limit: several paths of
+   * one operation may share the same child, and only the last of them find it saturated.
+   */
+  readonly #added = new Map<Block, number>();
 
   constructor(store: Store) {
     this.store = store;
@@ -52,6 +64,7 @@ export class Cow {
    */
   planWritable(words: Uint32Array, at: number, target: Target, above: boolean, plan: Plan): Frame {
     const { store } = this;
+    this.#enter(plan);
     const block = slotBlock(words, at);
     const counted = store.groups.wantBlock(block, plan);
     const kind = blockKind(target.role, target.detail);
@@ -59,8 +72,8 @@ export class Cow {
     if (!counted || frame === NO_FRAME) return NO_FRAME;
     this.shared = above || store.groups.count(block) > 1;
     if (!this.shared && slotBirth(words, at) === store.txg) return frame;
-    plan.blocks += 2;
-    if (this.shared) this.#planChildren(frame, target.role, target.detail, plan);
+    this.#need(plan);
+    if (this.shared) this.#planChildren(frame, target.role, target.detail);
     return frame;
   }
 
@@ -82,14 +95,28 @@ export class Cow {
     return this.#copy(words, at, old, { ...target, kind, twin });
   }
 
+  /** True if {@link writable} needs nothing but a block: the target is here, and nobody else's. */
+  isAlone(words: Uint32Array, at: number): boolean {
+    const { blocks, groups } = this.store;
+    const block = slotBlock(words, at);
+    if (blocks.find(block) === NO_FRAME) return false;
+    return groups.loaded(groups.groupOf(block)) !== undefined && groups.count(block) === 1;
+  }
+
   /** Makes sure that {@link share} cannot miss. */
   planShare(words: Uint32Array, at: number, role: SlotRole, detail: number, plan: Plan): void {
     const { store } = this;
+    this.#enter(plan);
     const block = slotBlock(words, at);
-    if (!store.groups.wantBlock(block, plan) || !store.groups.isSaturated(block)) return;
-    plan.blocks += 2;
+    if (!store.groups.wantBlock(block, plan)) return;
+    const left = store.groups.limit - store.groups.count(block);
+    if (left >= ADDED_MAX) return;
+    const added = (this.#added.get(block) ?? 0) + 1;
+    this.#added.set(block, added);
+    if (added <= left) return;
+    this.#need(plan);
     const frame = store.want(words, at, blockKind(role, detail), plan);
-    if (frame !== NO_FRAME) this.#planChildren(frame, role, detail, plan);
+    if (frame !== NO_FRAME) this.#planChildren(frame, role, detail);
   }
 
   /** One slot more names the target: a count, or a copy where the count is at its limit (T5). */
@@ -99,7 +126,7 @@ export class Cow {
       store.share(words, at);
       return;
     }
-    this.moved = true;
+    if (this.#container === SlotRole.KEYED) this.moved = true;
     const flags = slotFlags(words, at);
     const old = store.resident(words, at);
     this.#copy(words, at, old, { role, detail, kind: flags & KIND_MASK, twin: false });
@@ -126,15 +153,28 @@ export class Cow {
     const { store } = this;
     const frame = store.allocate(words, at, copy.kind, copy.twin);
     store.blocks.copyFrame(old, frame);
+    const outer = this.#container;
+    this.#container = copy.role;
     visitSlots(store.blocks, frame, copy.role, copy.detail, this.#shareChild);
+    this.#container = outer;
     return frame;
   }
 
-  #planChildren(frame: Frame, role: SlotRole, detail: number, plan: Plan): void {
-    const outer = this.#plan;
+  /** Forgets what an earlier round of planning has counted. */
+  #enter(plan: Plan): void {
+    if (plan !== this.#plan || plan.blocks < this.#blocks) this.#added.clear();
     this.#plan = plan;
+    this.#blocks = plan.blocks;
+  }
+
+  /** One node more, with its twin. */
+  #need(plan: Plan): void {
+    plan.blocks += 2;
+    this.#blocks = plan.blocks;
+  }
+
+  #planChildren(frame: Frame, role: SlotRole, detail: number): void {
     visitSlots(this.store.blocks, frame, role, detail, this.#planChild);
-    this.#plan = outer;
   }
 
   readonly #planChild: SlotVisitor = (words, at, role, detail) => {

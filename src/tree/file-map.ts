@@ -108,8 +108,16 @@ export class FileMaps {
     return false;
   }
 
-  /** Makes sure that {@link setRun} of these file blocks cannot miss. */
-  planSet(map: MapRoot, first: number, count: number, plan: Plan): void {
+  /**
+   * Makes sure that {@link setRun} of these file blocks cannot miss. `above`: the slots of the root
+   * count as shared.
+   */
+  planSet(
+    map: MapRoot,
+    { first, count }: { first: number; count: number },
+    above: boolean,
+    plan: Plan,
+  ): void {
     const last = first + count - 1;
     const depth = Math.max(map.depth, depthFor(last + 1));
     plan.blocks += 2 * (depth - map.depth);
@@ -121,12 +129,7 @@ export class FileMaps {
         2 * depth * (Math.floor(last / MAP_FANOUT) - Math.floor(first / MAP_FANOUT) + 1);
       return;
     }
-    this.#planRange(
-      map.slots,
-      0,
-      { level: map.depth - 1, first, last, base: 0, above: false },
-      plan,
-    );
+    this.#planRange(map.slots, 0, { level: map.depth - 1, first, last, base: 0, above }, plan);
     if (depth > map.depth) {
       plan.blocks +=
         2 * depth * (Math.floor(last / MAP_FANOUT) - Math.floor(first / MAP_FANOUT) + 1);
@@ -150,8 +153,8 @@ export class FileMaps {
     return added;
   }
 
-  /** Makes sure that {@link cut} at this file block cannot miss. */
-  planCut(map: MapRoot, from: number, plan: Plan): void {
+  /** Makes sure that {@link cut} at this file block cannot miss; `above` as in {@link planSet}. */
+  planCut(map: MapRoot, from: number, above: boolean, plan: Plan): void {
     if (map.depth === 0) {
       for (let b = from; b < EMBEDDED_SLOTS; b++) {
         if (slotHasBlock(map.slots, b * SLOT_WORDS)) {
@@ -161,7 +164,7 @@ export class FileMaps {
       return;
     }
     if (from === 0 || from >= mapCapacity(map.depth, 0)) return;
-    this.#planCutPath(map, from, plan);
+    this.#planCutPath(map, from, above, plan);
   }
 
   /**
@@ -301,16 +304,16 @@ export class FileMaps {
     else clearSlot(words, at);
   }
 
-  #planCutPath(map: MapRoot, from: number, plan: Plan): void {
+  #planCutPath(map: MapRoot, from: number, above: boolean, plan: Plan): void {
     let words = map.slots;
     let at = 0;
-    let above = false;
+    let shared = above;
     for (let level = map.depth - 1; level >= 0; level--) {
       if (!slotHasBlock(words, at)) return;
       const target = { role: SlotRole.MAP, detail: level };
-      const frame = this.#cow.planWritable(words, at, target, above, plan);
+      const frame = this.#cow.planWritable(words, at, target, shared, plan);
       if (frame === NO_FRAME) return;
-      above = this.#cow.shared;
+      shared = this.#cow.shared;
       plan.blocks += 1;
       const base = this.#store.base(frame);
       words = this.#store.blocks.words;

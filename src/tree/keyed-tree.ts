@@ -4,7 +4,10 @@
  * K3. An interior node has at least one child; a leaf that would be empty is taken out, and a tree
  *     without records has no node at all.
  * K4. A node that is less than a quarter full is joined with a neighbour if both fit in three
- *     quarters, so that a tree that was emptied at random is small again.
+ *     quarters, so that a tree that was emptied at random is small again. A neighbour that is not
+ *     at hand, or that another tree uses too, is left alone.
+ * K5. The key of an interior node's first child is not above any key below it either, so that it
+ *     can stand between both when the node is joined with the one before it.
  *
  * The root slot belongs to somebody else, an inode or the superblock, and is changeable whenever
  * the tree is changed. Splits choose the middle by bytes with the new record in place; since a
@@ -170,6 +173,7 @@ export class KeyedTrees {
     if (!slotHasBlock(root.slots, root.rootAt)) this.#newRoot(root, 0);
     let frame = this.#writablePath(root, key);
     let base = this.#store.base(frame);
+    this.#lowerKeys(key);
     if (leafRoom(words, base) < length + LEAF_ENTRY_SIZE) {
       frame = this.#splitLeaf(root, frame, key, length);
       base = this.#store.base(frame);
@@ -292,24 +296,23 @@ export class KeyedTrees {
       }
       const child = interiorSearch(words, base, key);
       this.#children[this.#levels++] = child;
-      if (removing && !this.#planNeighbour(root, base, child, shared, plan)) return NO_FRAME;
+      if (removing && !this.#planNeighbour(root, base, child, plan)) return NO_FRAME;
       at = interiorSlot(base, child);
     }
   }
 
-  /** The neighbour with which child `i` may be joined. */
-  #planNeighbour(root: TreeRoot, base: number, i: number, above: boolean, plan: Plan): boolean {
+  /** Brings in the neighbour with which child `i` may be joined. */
+  #planNeighbour(root: TreeRoot, base: number, i: number, plan: Plan): boolean {
     const { words } = this.#store.blocks;
+    plan.blocks += 2;
     const neighbour = i + 1 < nodeCount(words, base) ? i + 1 : i - 1;
     if (neighbour < 0) return true;
     const frame = this.#store.want(words, interiorSlot(base, i), KEYED_NODE[root.tree], plan);
     if (frame === NO_FRAME) return false;
     if (!isSparse(words, this.#store.base(frame), true)) return true;
     const at = interiorSlot(base, neighbour);
-    const { shared } = this.#cow;
-    const found = this.#cow.planWritable(words, at, target(root), above, plan);
-    this.#cow.shared = shared;
-    return found !== NO_FRAME;
+    const counted = this.#store.groups.wantBlock(slotBlock(words, at), plan);
+    return this.#store.want(words, at, KEYED_NODE[root.tree], plan) !== NO_FRAME && counted;
   }
 
   /** Makes the way to the leaf for `key` changeable. */
@@ -331,6 +334,15 @@ export class KeyedTrees {
       this.onMoved(root);
     }
     return this.#frames[this.#levels - 1] as Frame;
+  }
+
+  /** A record before all others may lie below the keys of the first children (K5). */
+  #lowerKeys(key: number): void {
+    const { words } = this.#store.blocks;
+    for (let depth = 0; depth < this.#levels - 1; depth++) {
+      const base = this.#store.base(this.#frames[depth] as Frame);
+      if (key < interiorKey(words, base, 0)) setInteriorKey(words, base, 0, key);
+    }
   }
 
   #allocate(root: TreeRoot, slots: Uint32Array, at: number, level: number, depth: number): Frame {
@@ -365,7 +377,8 @@ export class KeyedTrees {
     const { words } = this.#store.blocks;
     const base = this.#store.base(frame);
     const at = leafSearch(words, base, key);
-    const split = splitPoint(words, base, at, length + LEAF_ENTRY_SIZE);
+    const grows = this.#isLast(this.#levels - 1);
+    const split = splitPoint(words, base, { at, size: length + LEAF_ENTRY_SIZE, grows });
     const count = nodeCount(words, base);
     const firstRight = split.index < count ? leafKey(words, base, split.index) : key;
     const separator = split.newGoesRight && split.index === at ? key : firstRight;
@@ -407,10 +420,20 @@ export class KeyedTrees {
     const base = this.#store.base(left);
     const level = nodeLevel(words, base);
     const count = nodeCount(words, base);
-    const half = child === count - 1 ? count - 1 : count >>> 1;
+    const half = child === count - 1 && this.#isLast(depth) ? count - 1 : count >>> 1;
     const right = this.#addSibling(root, depth, level, interiorKey(words, base, half));
     moveInterior(words, base, half, this.#store.base(right));
     return child >= half ? [right, child - half] : [left, child];
+  }
+
+  /** True if no node of its level comes after the one at `depth` of the path. */
+  #isLast(depth: number): boolean {
+    const { words } = this.#store.blocks;
+    for (let above = 0; above < depth; above++) {
+      const base = this.#store.base(this.#frames[above] as Frame);
+      if (this.#children[above] !== nodeCount(words, base) - 1) return false;
+    }
+    return true;
   }
 
   /** After a record was taken out: empty nodes go, sparse ones are joined, the root sinks. */
@@ -438,11 +461,12 @@ export class KeyedTrees {
     const { words } = this.#store.blocks;
     const neighbour = child + 1 < nodeCount(words, parent) ? child + 1 : child - 1;
     if (neighbour < 0) return;
-    const known = this.#store.base(this.#store.resident(words, interiorSlot(parent, neighbour)));
+    const at = interiorSlot(parent, neighbour);
+    if (!this.#cow.isAlone(words, at)) return;
+    const known = this.#store.base(this.#store.resident(words, at));
     const self = this.#store.base(this.#frames[depth] as Frame);
     if (!fitTogether(words, self, known)) return;
-    const twin = depth < 2;
-    const other = this.#cow.writable(words, interiorSlot(parent, neighbour), target(root), twin);
+    const other = this.#cow.writable(words, at, target(root), depth < 2);
     const mine = this.#frames[depth] as Frame;
     const [left, right] = neighbour > child ? [mine, other] : [other, mine];
     if (nodeLevel(words, self) === 0) moveEntries(this.#store.blocks, right, 0, left);
@@ -450,7 +474,7 @@ export class KeyedTrees {
     this.#dropChild(parent, Math.max(child, neighbour));
   }
 
-  /** A root without records goes; one with a single child gives way to it. */
+  /** A root without records goes; one with a single child gives way to it. It is changeable. */
   #sinkRoot(root: TreeRoot): void {
     const { words } = this.#store.blocks;
     for (;;) {
@@ -462,7 +486,8 @@ export class KeyedTrees {
       clearSlot(root.slots, root.rootAt);
       if (count === 0) return;
       copySlot(child, 0, root.slots, root.rootAt);
-      if (this.#store.blocks.find(slotBlock(root.slots, root.rootAt)) === NO_FRAME) return;
+      // What another tree uses too keeps its only child: that is one reference, not two.
+      if (!this.#cow.isAlone(root.slots, root.rootAt)) return;
     }
   }
 }
@@ -490,15 +515,17 @@ function fitTogether(words: Uint32Array, left: number, right: number): boolean {
   return leafUsed(words, left) + leafUsed(words, right) <= JOINED;
 }
 
-/** Where to split a leaf so that both halves fit once a record of `size` stands before `at`. */
+/**
+ * Where to split a leaf so that both halves fit once a record of `size` stands before `at`. If the
+ * tree `grows` at its end, the left half stays full.
+ */
 function splitPoint(
   words: Uint32Array,
   base: number,
-  at: number,
-  size: number,
+  { at, size, grows }: { at: number; size: number; grows: boolean },
 ): { index: number; newGoesRight: boolean } {
   const count = nodeCount(words, base);
-  if (at === count) return { index: count, newGoesRight: true };
+  if (at === count && grows) return { index: count, newGoesRight: true };
   const half = (leafUsed(words, base) + size) / 2;
   let left = 0;
   for (let i = 0; i < count; i++) {
@@ -509,7 +536,7 @@ function splitPoint(
     if (left >= half) return { index: i, newGoesRight: i < at };
     left += recordLength(words, base, i) + LEAF_ENTRY_SIZE;
   }
-  return { index: count - 1, newGoesRight: false };
+  return { index: count - 1, newGoesRight: at === count };
 }
 
 /** Makes room for a child at `i` of an interior node with `count` children. */

@@ -47,7 +47,7 @@ export class SetAttributes extends Mutate<void> {
   readonly #target: Vnode;
 
   constructor(engine: Engine, record: SetAttributesMutation) {
-    super(engine, record, 'delete');
+    super(engine, record, 'normal');
     this.#record = record;
     this.#target = engine.vnode(record.target);
   }

@@ -184,6 +184,9 @@ export class Link extends Mutate<void> {
     checkWritable(target);
     if (target.isDirectory) throw new FilesystemError('EPERM', 'Cannot link a directory');
     if (target.unlinked) throw new FilesystemError('ENOENT', 'Cannot link a file that was removed');
+    if (target.realm.root.holder === undefined) {
+      throw new FilesystemError('EPERM', 'Cannot link a file beside the snapshots');
+    }
     if (target.realm !== this.#parent.realm) {
       throw new FilesystemError('EXDEV', 'Cannot link a file into another clone');
     }

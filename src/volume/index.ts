@@ -2,6 +2,15 @@
  * volume: inodes, names, links, clones, snapshots and what deleting leaves to do.
  * {@link Engine} is the whole of it; it answers with operations, which a driver runs.
  */
+export {
+  type CreateOptions,
+  Mount,
+  type Mounted,
+  newSuperblock,
+  Probe,
+  Wipe,
+} from '../store/index.ts';
+export { assembleEngine, type EngineOptions, type VolumeParts } from './assemble.ts';
 export { ReadExtended } from './attributes.ts';
 export { checkFile, WriteFile } from './data.ts';
 export {

@@ -129,12 +129,13 @@ export class Inodes {
     this.#pushed(vnode);
   }
 
-  /** Puts the record of a new inode into a tree that has no such key. */
-  insert(vnode: Vnode, tree: VnodeTree, key: number): void {
+  /** Puts the record of an inode into a tree: under a new key, or over the one it is taken by. */
+  insert(vnode: Vnode, tree: VnodeTree, key: number, taken = false): void {
     vnode.holder = tree;
     vnode.key = key;
     const length = recordLengthOf(vnode);
-    this.#trees.insert(tree, key, length, this.#position);
+    if (taken) this.#trees.resize(tree, key, length, this.#position);
+    else this.#trees.insert(tree, key, length, this.#position);
     this.touch(tree.owner);
     writeRecord(vnode, this.#store.blocks.bytes, this.#position.at, length);
     this.claimed(vnode);
@@ -221,15 +222,24 @@ export class Inodes {
     if (hasDirtySlot(vnode)) this.#slotted.add(vnode);
   }
 
-  /** The realm of an inode that was found in `outer` (R3). */
+  /**
+   * The realm of an inode that was found in `outer` (R3). A stand-in is made of the stated outer
+   * realm too: what came into the original of `outer` from a realm, and what was cloned into it
+   * together with that realm, state the same realm and are different inodes.
+   */
   realmOf(vnode: Vnode, outer: Realm): Realm {
     if (!vnode.has(InodeFlag.REALM)) return outer;
     const { ownRealm, outerRealm } = vnode;
-    const id = outerRealm === outer.id ? ownRealm : standIn(outer.id, ownRealm);
+    const id =
+      outerRealm === outer.id ? ownRealm : standIn(standIn(outer.id, outerRealm), ownRealm);
     return new Realm(id, vnode, outer.readOnly || vnode.has(InodeFlag.READ_ONLY));
   }
 
-  /** Slots in records of this directory have changed: what vnodes keep of them is read again. */
+  /**
+   * Slots in records of this directory have changed: what vnodes keep of them is read again. A
+   * directory whose root has moved was copied with its records, so the same holds for it. A vnode
+   * that is dirty knows better: whoever changes an inode touches it before he changes another.
+   */
   #resync(directory: Vnode): void {
     if (directory.children === undefined) return;
     const { bytes } = this.#store.blocks;
@@ -237,8 +247,10 @@ export class Inodes {
     for (const vnode of directory.children.values()) {
       const tree = vnode.holder as VnodeTree;
       if (vnode.dirty || !this.#trees.peek(tree, vnode.key, position)) continue;
+      const before = vnode.slots.slice();
       readSlots(vnode, bytes, position.at, position.length);
       if (hasDirtySlot(vnode)) this.#slotted.add(vnode);
+      if (SLOT_PLACES.some((at) => vnode.slots[at] !== before[at])) this.#resync(vnode);
     }
   }
 

@@ -53,6 +53,7 @@ import type { Store } from '../store/index.ts';
 import { type FileMaps, MapPosition } from '../tree/index.ts';
 import { recordLengthWith } from './inode-record.ts';
 import type { Inodes } from './inodes.ts';
+import { checkWritable } from './mutate.ts';
 import type { Reclaimer } from './reclaim.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -72,8 +73,9 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   /** Set once, when the parts exist: they need the buffer pool, which needs these ops. */
   parts!: IomapParts;
   readonly #position = new MapPosition();
-  /** Promised by the write that has begun. */
-  #promised = 0;
+  /** Promised by the write that has begun: blocks for its data, and for nodes. */
+  #promisedBlocks = 0;
+  #promisedNodes = 0;
   #cost = 0;
 
   begin(file: IomapFile, request: MappingRequest, answer: MappingAnswer, plan: Plan): boolean {
@@ -106,13 +108,14 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   ): void {
     const vnode = file as Vnode;
     const { store, inodes } = this.parts;
-    store.space.reserved -= this.#promised;
-    this.#promised = 0;
+    store.space.promise(-this.#promisedBlocks, -this.#promisedNodes);
+    this.#promisedBlocks = 0;
+    this.#promisedNodes = 0;
     if (outcome.written === 0) return;
     const rise = (this.#cost - vnode.folioCost) * vnode.promisedFolios;
     vnode.folioCost = this.#cost;
     vnode.promisedFolios += outcome.newFolios;
-    store.space.reserved += outcome.newBlocks + outcome.newFolios * this.#cost + rise;
+    store.space.promise(outcome.newBlocks, outcome.newFolios * this.#cost + rise);
     inodes.claim(vnode);
     inodes.touch(vnode);
     vnode.size = Math.max(vnode.size, request.offset + outcome.written);
@@ -125,7 +128,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     checkWrite(vnode, 0, size);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
     if (size < vnode.size) {
-      maps.planCut(vnode, blocksFor(size), plan);
+      maps.planCut(vnode, blocksFor(size), inodes.planShared, plan);
       reclaimer.planAdd(vnode.depth + 1, plan);
     }
     inodes.planRewrite(vnode, plan);
@@ -172,13 +175,16 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { store, inodes, maps } = this.parts;
     if (!inodes.planClaim(vnode, plan)) return false;
     if (ioend.block !== undefined) {
-      maps.planSet(vnode, ioend.offset / BLOCK_SIZE, ioend.frames.length, plan);
+      const run = { first: ioend.offset / BLOCK_SIZE, count: ioend.frames.length };
+      maps.planSet(vnode, run, inodes.planShared, plan);
       for (let i = 0; i < ioend.frames.length; i++) {
         store.groups.wantBlock((ioend.block + i) as Block, plan);
       }
     }
     inodes.planRewrite(vnode, plan);
-    return plan.ready && store.space.plan(plan.blocks, plan);
+    return (
+      plan.ready && store.space.plan(plan.blocks, plan) && plan.blocks <= store.blocks.available
+    );
   }
 
   complete(ioend: Ioend): void {
@@ -207,7 +213,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   /** Gives back what was promised for blocks and folios that need it no longer (Q1). */
   release(vnode: Vnode, what: { blocks: number; folios: number }): void {
     const { space } = this.parts.store;
-    space.reserved -= what.blocks + what.folios * vnode.folioCost;
+    space.promise(-what.blocks, -what.folios * vnode.folioCost);
     vnode.promisedFolios -= what.folios;
     if (vnode.promisedFolios === 0) vnode.folioCost = 0;
   }
@@ -220,10 +226,11 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const depth = Math.max(vnode.depth, depthFor(blocksFor(Math.max(vnode.size, offset + length))));
     this.#cost = Math.max(vnode.folioCost, 2 * depth + RECORD_COST);
     const rise = (this.#cost - vnode.folioCost) * vnode.promisedFolios;
-    const promised = blocks + folios * this.#cost + rise;
-    if (!store.settle(plan, 'normal', promised)) return false;
-    this.#promised = promised;
-    store.space.reserved += promised;
+    const nodes = folios * this.#cost + rise;
+    if (!store.settle(plan, 'normal', blocks + nodes)) return false;
+    this.#promisedBlocks = blocks;
+    this.#promisedNodes = nodes;
+    store.space.promise(blocks, nodes);
     return true;
   }
 
@@ -300,9 +307,7 @@ function sameKind(position: MapPosition, most: number): number {
 
 function checkWrite(vnode: Vnode, offset: number, length: number): void {
   if (offset < 0) throw argumentError(`Cannot write at ${offset}: an offset is not negative`);
-  if (vnode.realm.readOnly) {
-    throw new FilesystemError('EROFS', 'Cannot write: the file is in a read-only snapshot');
-  }
+  checkWritable(vnode);
   if (offset + length > MAX_OFFSET - BLOCK_SIZE) {
     throw new FilesystemError(
       'EFBIG',

@@ -56,7 +56,11 @@ export function checkParent(directory: Vnode): void {
   checkWritable(directory);
 }
 
+/** @throws {FilesystemError} `ENOENT` if it is gone, `EROFS` if it is in a read-only snapshot */
 export function checkWritable(vnode: Vnode): void {
+  if (vnode.holder === undefined) {
+    throw new FilesystemError('ENOENT', 'Cannot change an inode that was removed');
+  }
   if (!vnode.realm.readOnly) return;
   throw new FilesystemError('EROFS', 'Cannot change anything in a read-only snapshot');
 }

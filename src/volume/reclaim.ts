@@ -135,13 +135,13 @@ class Reclaim extends PlannedOperation<boolean> {
 
   protected override prepare(plan: Plan): void {
     const { store } = this.#parts;
-    if (!store.admit(plan)) return;
+    if (!store.admit(plan, false)) return;
     const found = this.#newest(plan);
     if (found === 'missing') return;
     this.#empty = found === 'none';
     if (this.#empty || this.#left === 0) return;
     this.#planItem(plan);
-    store.settle(plan, 'delete');
+    store.settle(plan, 'reclaim');
   }
 
   protected override apply(): boolean {

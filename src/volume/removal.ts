@@ -64,14 +64,13 @@ export function removeName(engine: Engine, vnode: Vnode, time: Time): void {
     inodes.touch(vnode);
     return;
   }
+  // Claiming may move what the inode has: it still has to be where that is looked for.
+  if (linked) inodes.claim(vnode);
   table.detach(vnode);
-  if (linked) {
-    inodes.claim(vnode);
-    inodes.remove(vnode);
-  } else {
-    inodes.untouch(vnode);
-  }
+  if (linked) inodes.remove(vnode);
+  else inodes.untouch(vnode);
   vnode.flags &= ~InodeFlag.LINKED;
+  vnode.namedIn = undefined;
   forget(engine, vnode);
 }
 
@@ -80,6 +79,34 @@ export function forget(engine: Engine, vnode: Vnode): void {
   vnode.unlinked = true;
   if (vnode.opens > 0) makeOrphan(engine, vnode);
   else discard(engine, vnode);
+}
+
+/** Plans {@link estrange}. */
+export function planEstrange(engine: Engine, vnode: Vnode, plan: Plan): void {
+  planOrphan(engine, vnode, plan);
+  if (vnode.isDirectory) return;
+  forEachRoot(vnode, (at, role, detail) => {
+    engine.cow.planShare(vnode.slots, at, role, detail, plan);
+  });
+}
+
+/**
+ * An open inode in a tree that goes becomes an orphan. Its record goes with the tree, which may be
+ * anybody's, so the orphan gets references of its own; a directory gets none, since nobody sees
+ * what is in a directory that was removed.
+ */
+export function estrange(engine: Engine, vnode: Vnode): void {
+  engine.announce(vnode);
+  if (vnode.isDirectory) {
+    vnode.slots.fill(0);
+    vnode.size = 0;
+  } else {
+    forEachRoot(vnode, (at, role, detail) => engine.cow.share(vnode.slots, at, role, detail));
+  }
+  vnode.nlink = 0;
+  vnode.flags &= ~InodeFlag.LINKED;
+  vnode.namedIn = undefined;
+  forget(engine, vnode);
 }
 
 /** Plans the end of an orphan whose last user has closed it. */
@@ -100,6 +127,7 @@ export function freeOrphan(engine: Engine, vnode: Vnode): void {
   engine.inodes.claim(vnode);
   engine.table.detach(vnode);
   engine.inodes.remove(vnode);
+  engine.orphans.size--;
   discard(engine, vnode);
 }
 
@@ -122,6 +150,7 @@ function makeOrphan(engine: Engine, vnode: Vnode): void {
   vnode.name = name;
   inodes.claim(orphans);
   inodes.insert(vnode, orphans.entries, directories.keyFor(name));
+  orphans.size++;
   table.attach(vnode);
 }
 

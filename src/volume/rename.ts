@@ -52,7 +52,6 @@ export class Rename extends Mutate<void> {
     if (!trees.planInsert(this.#to.entries, this.#targetKey, toShared, plan)) return false;
     if (this.#source.has(InodeFlag.LINKED) && !inodes.planClaim(this.#source, plan)) return false;
     if (this.#target === undefined) return plan.ready;
-    if (!trees.planRemove(this.#to.entries, this.#targetKey, toShared, plan)) return false;
     return planRemoveName(this.engine, this.#target, this, plan);
   }
 
@@ -66,16 +65,21 @@ export class Rename extends Mutate<void> {
     const source = this.#source;
     inodes.claim(from);
     inodes.claim(to);
+    inodes.touch(from);
+    inodes.touch(to);
+    // Both leaves are changeable before any slot changes hands, and the old name goes last: taking
+    // a record out may take its leaf along, and then nobody has planned where the new one goes.
+    trees.update(from.entries, this.#sourceKey, engine.position);
     if (this.#target !== undefined) this.#replace(this.#target);
+    this.#insert();
     trees.remove(from.entries, this.#sourceKey);
     from.size--;
-    if (source.isDirectory) from.nlink--;
-    this.#insert();
     to.size++;
+    if (source.isDirectory) from.nlink--;
     if (source.isDirectory) to.nlink++;
-    if (source.has(InodeFlag.LINKED) || source.has(InodeFlag.HAS_LINKS_BELOW)) {
-      markLinksBelow(engine, to);
-    }
+    // A realm's root keeps its links to itself.
+    const links = source.has(InodeFlag.HAS_LINKS_BELOW) && source.realm.root !== source;
+    if (links || source.has(InodeFlag.LINKED)) markLinksBelow(engine, to);
     inodes.claim(source);
     source.ctime = time;
     source.change++;
@@ -125,11 +129,12 @@ export class Rename extends Mutate<void> {
     }
   }
 
+  /** What had the new name loses it; the record that says so is written over by {@link #insert}. */
   #replace(target: Vnode): void {
     const { engine } = this;
     const { newName, time } = this.#record;
-    if (target.opens > 0) engine.announce(target);
-    engine.trees.remove(this.#to.entries, this.#targetKey);
+    if (target.opens + target.holds > 0) engine.announce(target);
+    engine.trees.update(this.#to.entries, this.#targetKey, engine.position);
     if (target.namedIn === this.#to && target.name === newName) target.namedIn = undefined;
     this.#to.size--;
     if (target.isDirectory) this.#to.nlink--;
@@ -142,17 +147,21 @@ export class Rename extends Mutate<void> {
     const { newName } = this.#record;
     const source = this.#source;
     const to = this.#to;
+    const key = this.#targetKey;
+    const taken = this.#target !== undefined;
     table.detach(source);
     source.name = newName;
     if (source.has(InodeFlag.LINKED)) {
       source.namedIn = to;
-      trees.insert(to.entries, this.#targetKey, linkRecordLength(newName.length), position);
+      const length = linkRecordLength(newName.length);
+      if (taken) trees.resize(to.entries, key, length, position);
+      else trees.insert(to.entries, key, length, position);
       inodes.touch(to);
       writeLinkRecord({ name: newName, ino: source.ino }, store.blocks.bytes, position.at);
     } else {
       inodes.untouch(source);
       this.#stateRealm();
-      inodes.insert(source, to.entries, this.#targetKey);
+      inodes.insert(source, to.entries, key, taken);
     }
     table.attach(source);
     assert(source.parent !== undefined, 'a renamed inode has a parent');

@@ -7,8 +7,10 @@ import type { KeyedPosition } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
 import { checkParent, checkWritable, Mutate, noEntry, stampDirectory } from './mutate.ts';
 import {
+  estrange,
   forget,
   freeOrphan,
+  planEstrange,
   planForget,
   planFreeOrphan,
   planRemoveName,
@@ -52,7 +54,7 @@ export class Unlink extends Mutate<void> {
     const { name, what, time } = this.#record;
     const parent = this.#parent;
     const target = this.#target as Vnode;
-    if (target.opens > 0) engine.announce(target);
+    if (target.opens + target.holds > 0) engine.announce(target);
     if (what === UnlinkWhat.TREE) engine.inodes.push(target);
     engine.inodes.claim(parent);
     engine.trees.remove(parent.entries, this.#key);
@@ -73,8 +75,8 @@ export class Unlink extends Mutate<void> {
   }
 
   /**
-   * A tree goes as one: its root moves into the reclaim queue. Inodes in it that are open become
-   * orphans first, by operations of their own; nothing of it may be in flight.
+   * A tree goes as one: its root moves into the reclaim queue. Nothing of it may be in flight.
+   * Inodes in it that are open become orphans in the same turn.
    */
   #lookTree(target: Vnode, plan: Plan): boolean {
     const { engine } = this;
@@ -85,25 +87,14 @@ export class Unlink extends Mutate<void> {
         'Cannot remove the directory at once: files below it may have names elsewhere',
       );
     }
+    if (!this.#planEntry(plan)) return false;
     for (const vnode of engine.table.all) {
       if (vnode === target || !vnode.isWithin(target)) continue;
       const everything = { start: 0, end: Infinity, exclusive: true };
       vnode.cowLock.free(this, everything, plan);
-      if (vnode.opens > 0) plan.follow(this.#orphan(vnode));
+      if (vnode.opens > 0) planEstrange(engine, vnode, plan);
     }
-    return plan.ready && this.#planEntry(plan) && planForget(engine, target, this, plan);
-  }
-
-  #orphan(vnode: Vnode): Mutate<void> {
-    const parent = vnode.has(InodeFlag.LINKED) ? vnode.namedIn : vnode.parent;
-    if (parent === undefined) return new Estrange(this.engine, vnode);
-    return new Unlink(this.engine, {
-      type: 'unlink',
-      parent: parent.id,
-      name: vnode.name,
-      what: vnode.isDirectory ? UnlinkWhat.TREE : UnlinkWhat.FILE,
-      time: this.#record.time,
-    });
+    return plan.ready && planForget(engine, target, this, plan);
   }
 
   #removeTree(target: Vnode): void {
@@ -113,28 +104,6 @@ export class Unlink extends Mutate<void> {
     forgetBelow(engine, target);
     target.nlink = 0;
     forget(engine, target);
-  }
-}
-
-/** Makes an orphan of an open inode all of whose names are going with a tree. */
-class Estrange extends Mutate<void> {
-  readonly #vnode: Vnode;
-
-  constructor(engine: Engine, vnode: Vnode) {
-    super(engine, undefined, 'delete');
-    this.#vnode = vnode;
-  }
-
-  protected override look(plan: Plan): boolean {
-    const { engine } = this;
-    const vnode = this.#vnode;
-    if (!engine.inodes.planClaim(vnode, plan)) return false;
-    return planRemoveName(engine, vnode, this, plan);
-  }
-
-  protected override change(): void {
-    this.#vnode.nlink = 1;
-    removeName(this.engine, this.#vnode, this.#vnode.ctime);
   }
 }
 
@@ -160,13 +129,17 @@ export class FreeOrphan extends Mutate<void> {
   }
 }
 
-/** Vnodes below a tree that is gone: nobody has them open, and their data is nobody's any more. */
+/** Vnodes below a tree that goes: what is not open has nothing any more. */
 function forgetBelow(engine: Engine, top: Vnode): void {
   for (const child of [...(top.children?.values() ?? [])]) {
     forgetBelow(engine, child);
-    engine.iomapOps.release(child, child.dropDirty(0));
     engine.inodes.untouch(child);
     engine.table.detach(child);
+    if (child.opens > 0) {
+      estrange(engine, child);
+      continue;
+    }
+    engine.iomapOps.release(child, child.dropDirty(0));
     child.unlinked = true;
     child.holder = undefined;
     child.slots.fill(0);

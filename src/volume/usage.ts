@@ -86,12 +86,12 @@ export class MeasureUsage extends PlannedOperation<Usage> {
     if (!this.#begun) {
       if (!readySettled(engine, plan) || !engine.inodes.planClaim(this.#top, plan)) return;
       this.#begin(engine.inodes.planShared);
-      return;
     }
     plan.pause = this.#slice <= 0;
+    if (this.#stack.length === 0) this.#planNames(plan);
+    // What was met just now is what `apply` takes next, so it is planned in the same round.
     const next = this.#stack.at(-1);
-    if (next === undefined) this.#planNames(plan);
-    else this.#planNode(next, plan);
+    if (next !== undefined) this.#planNode(next, plan);
   }
 
   protected override apply(): boolean {

@@ -71,6 +71,7 @@ export class VnodeTable {
   drop(vnode: Vnode): void {
     assert(!vnode.dirty && vnode.folioCount === 0, 'a dirty vnode is not dropped');
     this.detach(vnode);
+    vnode.namedIn = undefined;
     this.onDrop(vnode);
     this.#byId.delete(vnode.id);
     const last = this.#list.pop() as Vnode;
@@ -110,6 +111,7 @@ function isIdle(vnode: Vnode): boolean {
   return (
     vnode.holds === 0 &&
     vnode.opens === 0 &&
+    vnode.seen === 0 &&
     !vnode.dirty &&
     vnode.folioCount === 0 &&
     vnode.children === undefined &&

@@ -2,7 +2,8 @@
  * Vnode: an inode in memory.
  *
  * N1. There is at most one vnode per inode of a realm; whoever keeps one across turns holds it
- *     (`holds`), and one that is held, open, dirty or has children in memory is not dropped.
+ *     (`holds`). One that is held, open, dirty, has children in memory or is where a linked inode
+ *     in memory was seen last is not dropped.
  * N2. A vnode that is `dirty` knows more than its record. Its record is changeable then (it lies in
  *     nodes of the open txg that nobody else sees) and is brought up to date by a push: when the
  *     txg closes, and before a tree that contains it is cloned, taken away or read past the vnodes.
@@ -69,9 +70,8 @@ export class Vnode extends IomapFile implements MapRoot {
   /** The tree that holds its record, and the key there; undefined for the meta root alone. */
   holder: VnodeTree | undefined;
   key = 0;
-  /** Its name; of several, the last one seen, and then the directory it was seen in. */
+  /** Its name; of several, the last one seen. */
   name = '';
-  namedIn: Vnode | undefined;
   realm!: Realm;
 
   ino = 0 as InodeNumber;
@@ -106,6 +106,8 @@ export class Vnode extends IomapFile implements MapRoot {
   children: Map<string, Vnode> | undefined;
   holds = 0;
   opens = 0;
+  /** Linked inodes that were seen here last. */
+  seen = 0;
   /** No name leads to it any more. */
   unlinked = false;
   dirty = false;
@@ -120,6 +122,7 @@ export class Vnode extends IomapFile implements MapRoot {
   folioCost = 0;
   promisedFolios = 0;
 
+  #namedIn: Vnode | undefined;
   #entries: VnodeTree | undefined;
   #links: VnodeTree | undefined;
 
@@ -127,6 +130,17 @@ export class Vnode extends IomapFile implements MapRoot {
     super(pool);
     this.id = id;
     this.ops = ops;
+  }
+
+  /** Of an inode with several names: the directory where it was seen last. It stays in memory. */
+  get namedIn(): Vnode | undefined {
+    return this.#namedIn;
+  }
+
+  set namedIn(directory: Vnode | undefined) {
+    if (this.#namedIn !== undefined) this.#namedIn.seen--;
+    if (directory !== undefined) directory.seen++;
+    this.#namedIn = directory;
   }
 
   /** The tree of a directory's entries, or the tree that a TREE inode is. */

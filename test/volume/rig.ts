@@ -1,63 +1,95 @@
-/** A small volume on a device, driven by hand: what the tests of the engine stand on. */
-
-import { BlockCache } from '../../src/cache/index.ts';
+/**
+ * Rig: a small volume on a device, driven by hand. What the tests of the engine stand on.
+ *
+ * Nothing here waits but {@link makeDriver}'s pause: operations run to their end in one turn, on a
+ * device that declares `sync`.
+ */
+import { MIB } from '../../src/base/index.ts';
 import type { Device } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
-import { imageSeed, timeFromMs } from '../../src/format/index.ts';
-import { Mount, newSuperblock, Store, Wipe } from '../../src/store/index.ts';
-import { Engine, FormatVolume } from '../../src/volume/index.ts';
+import { type CountWidth, timeFromMs } from '../../src/format/index.ts';
+import {
+  assembleEngine,
+  type Engine,
+  FormatVolume,
+  Mount,
+  newSuperblock,
+  type VolumeParts,
+  Wipe,
+} from '../../src/volume/index.ts';
 
 export interface RigOptions {
-  cacheBytes?: number;
-  groupBlocks?: number;
-  logBlocks?: number;
-  countCap?: 1 | 2 | 3 | 4;
-  vnodeLimit?: number;
-  seed?: number;
+  /** Bytes of the volume; the whole device if it is left out. */
+  readonly size?: number | undefined;
+  readonly cacheBytes?: number | undefined;
+  readonly groupBlocks?: number | undefined;
+  readonly logBlocks?: number | undefined;
+  readonly countCap?: CountWidth | undefined;
+  /** Bytes of counts that are kept in memory. */
+  readonly countCapacity?: number | undefined;
+  readonly vnodeLimit?: number | undefined;
+  readonly readOnly?: boolean | undefined;
+  /** Tells the image apart from others; checksums depend on it. */
+  readonly seed?: number | undefined;
 }
 
-export function makeDriver(device: Device): Driver {
-  return new Driver(device, { pause: () => new Promise((resolve) => setTimeout(resolve, 0)) });
+/** An open volume and who runs its operations. */
+export interface Rig {
+  readonly engine: Engine;
+  readonly driver: Driver;
 }
 
-function makeEngine(o: RigOptions, parts: { superblock: never; index: never; ring: number } | any) {
-  const blocks = new BlockCache({
-    capacity: o.cacheBytes ?? 4 << 20,
-    seed: imageSeed(parts.superblock.uuid),
+/** Milliseconds since 1970: the same at every commit. */
+const NOW = 1e12;
+const ROOT = { mode: 0o755, uid: 0, gid: 0, time: timeFromMs(NOW) };
+
+export function makeDriver(device: Device, concurrency?: number): Driver {
+  return new Driver(device, {
+    ...(concurrency === undefined ? {} : { concurrency }),
+    pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
   });
-  const store = new Store({
-    blocks,
-    ...parts,
-    readOnly: false,
-    countCapacity: 1 << 20,
-    now: () => 1e12,
-  });
-  return new Engine(store, o.vnodeLimit ?? 256);
 }
 
-export function create(device: Device, o: RigOptions = {}): { engine: Engine; driver: Driver } {
-  const driver = makeDriver(device);
-  const uuid = Uint8Array.from({ length: 16 }, (_, i) => i + (o.seed ?? 1));
+/** An engine that nobody drives yet. */
+export function makeEngine(options: RigOptions, parts: VolumeParts): Engine {
+  return assembleEngine(parts, {
+    cacheBytes: options.cacheBytes ?? 4 * MIB,
+    countCapacity: options.countCapacity ?? MIB,
+    vnodeLimit: options.vnodeLimit ?? 256,
+    readOnly: options.readOnly ?? false,
+    now: () => NOW,
+  });
+}
+
+/** The parts of a volume that does not exist yet. */
+export function newParts(device: Device, options: RigOptions = {}): VolumeParts {
   const { superblock, index } = newSuperblock({
-    size: device.size,
-    uuid,
+    size: options.size ?? device.size,
+    uuid: Uint8Array.from({ length: 16 }, (_, i) => i + (options.seed ?? 1)),
     hashSeed: 7n,
-    now: 1e12,
-    groupBlocks: o.groupBlocks,
-    logBlocks: o.logBlocks,
-    countCap: o.countCap,
+    now: NOW,
+    groupBlocks: options.groupBlocks,
+    logBlocks: options.logBlocks,
+    countCap: options.countCap,
   });
-  driver.run(new Wipe(superblock.geometry, device.size));
-  const engine = makeEngine(o, { superblock, index, ring: -1 });
-  driver.run(new FormatVolume(engine, { mode: 0o755, uid: 0, gid: 0, time: timeFromMs(1e12) }));
+  return { superblock, index, ring: -1 };
+}
+
+/** A new volume; what was on the device is lost. It is durable. */
+export function create(device: Device, options: RigOptions = {}): Rig {
+  const driver = makeDriver(device);
+  const parts = newParts(device, options);
+  driver.run(new Wipe(parts.superblock.geometry, device.size));
+  const engine = makeEngine(options, parts);
+  driver.run(new FormatVolume(engine, ROOT));
   driver.run(engine.commit());
   return { engine, driver };
 }
 
-export function mount(device: Device, o: RigOptions = {}): { engine: Engine; driver: Driver } {
+/** The volume on a device, as its newest root has it. */
+export function mount(device: Device, options: RigOptions = {}): Rig {
   const driver = makeDriver(device);
-  const mounted = driver.run(new Mount(device.size));
-  const engine = makeEngine(o, mounted);
+  const engine = makeEngine(options, driver.run(new Mount(device.size)));
   driver.run(engine.load());
   return { engine, driver };
 }

@@ -5,7 +5,7 @@ import { BLOCK_SIZE, FilesystemError } from '../../base/index.ts';
 import { AttributeMask, type Mutation, type Time, timeFromMs } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
-import { argumentTypeError, checkInteger } from '../errors.ts';
+import { argumentTypeError, checkInteger, hasCode } from '../errors.ts';
 import { constants, modeBits } from '../flags.ts';
 import { type PathArgument, pathBytes, resolve } from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
@@ -51,7 +51,7 @@ function* statPath(
   try {
     vnode = yield* resolve(context.walk(follow), name);
   } catch (error) {
-    if (options?.throwIfNoEntry === false && isAbsence(error)) return undefined;
+    if (options?.throwIfNoEntry === false && hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
   vnode.holds--;
@@ -60,10 +60,6 @@ function* statPath(
 
 function makeStats(vnode: Vnode, options?: StatOptions): AnyStats {
   return options?.bigint === true ? new BigIntStats(vnode) : new Stats(vnode);
-}
-
-function isAbsence(error: unknown): boolean {
-  return error instanceof FilesystemError && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }
 
 /** True if the path leads to something. Never throws. */
@@ -93,13 +89,14 @@ export function* access(context: Context, path: PathArgument, mode = 0): Procedu
 }
 
 export function* chmod(context: Context, path: PathArgument, mode: unknown): Procedure<void> {
-  const bits = modeBits(mode, 0);
+  const bits = requiredMode(mode);
   const vnode = yield* resolve(context.walk(true), pathBytes(path));
   yield* holding(vnode, () => setMode(context, vnode, bits));
 }
 
 export function* fchmod(context: Context, fd: number, mode: unknown): Procedure<void> {
-  yield* setMode(context, context.files.get(fd).vnode, modeBits(mode, 0));
+  const bits = requiredMode(mode);
+  yield* context.using(context.files.get(fd), ({ vnode }) => setMode(context, vnode, bits));
 }
 
 export function* chown(
@@ -121,7 +118,7 @@ export function* lchown(
 }
 
 export function* fchown(context: Context, fd: number, uid: number, gid: number): Procedure<void> {
-  yield* setOwner(context, context.files.get(fd).vnode, uid, gid);
+  yield* context.using(context.files.get(fd), ({ vnode }) => setOwner(context, vnode, uid, gid));
 }
 
 export function* utimes(
@@ -130,7 +127,11 @@ export function* utimes(
   atime: TimeArgument,
   mtime: TimeArgument,
 ): Procedure<void> {
-  yield* utimesPath(context, path, { atime: timeOf(atime), mtime: timeOf(mtime), follow: true });
+  yield* utimesPath(context, path, {
+    atime: timeOf(context, atime),
+    mtime: timeOf(context, mtime),
+    follow: true,
+  });
 }
 
 export function* lutimes(
@@ -139,7 +140,11 @@ export function* lutimes(
   atime: TimeArgument,
   mtime: TimeArgument,
 ): Procedure<void> {
-  yield* utimesPath(context, path, { atime: timeOf(atime), mtime: timeOf(mtime), follow: false });
+  yield* utimesPath(context, path, {
+    atime: timeOf(context, atime),
+    mtime: timeOf(context, mtime),
+    follow: false,
+  });
 }
 
 export function* futimes(
@@ -148,17 +153,17 @@ export function* futimes(
   atime: TimeArgument,
   mtime: TimeArgument,
 ): Procedure<void> {
-  const times = { atime: timeOf(atime), mtime: timeOf(mtime) };
-  yield* setTimes(context, context.files.get(fd).vnode, times);
+  const times = { atime: timeOf(context, atime), mtime: timeOf(context, mtime) };
+  yield* context.using(context.files.get(fd), ({ vnode }) => setTimes(context, vnode, times));
 }
 
-// biome-ignore lint/correctness/useYield: every call is a procedure, this one needs no operation
 export function* statfs(
   context: Context,
   path: PathArgument,
   options?: { readonly bigint?: boolean | undefined },
 ): Procedure<StatFs<number> | StatFs<bigint>> {
-  pathBytes(path);
+  const vnode = yield* resolve(context.walk(true), pathBytes(path));
+  vnode.holds--;
   const { space, superblock } = context.engine.store;
   const numbers: StatFs<number> = {
     type: 0x72616d65,
@@ -200,6 +205,12 @@ export function* setAttributes(context: Context, vnode: Vnode, change: Change): 
   yield* run(context.engine.apply(record));
 }
 
+/** A mode argument that cannot be left out. */
+function requiredMode(mode: unknown): number {
+  if (mode === undefined || mode === null) throw argumentTypeError('mode', 'of type number', mode);
+  return modeBits(mode, 0);
+}
+
 function setMode(context: Context, vnode: Vnode, mode: number): Procedure<void> {
   return setAttributes(context, vnode, { mask: AttributeMask.MODE, mode: mode & 0o7777 });
 }
@@ -239,13 +250,29 @@ function setTimes(
   return setAttributes(context, vnode, { mask, atime: times.atime, mtime: times.mtime });
 }
 
-/** A time argument: seconds since 1970, also as a string, or a date. */
-function timeOf(time: TimeArgument): Time {
-  if (time instanceof Date) return timeFromMs(time.getTime());
+/** Seconds since 1970 in decimal. */
+const DECIMAL = /^(?<sign>-?)(?<whole>\d{1,12})(?:\.(?<fraction>\d{1,9}))?$/u;
+
+/**
+ * A time argument: a date, or seconds since 1970. Seconds in a string may have nine digits after
+ * the point and are exact; as a number they are good to a quarter of a microsecond, and negative
+ * ones mean now, as in Node.
+ */
+function timeOf(context: Context, time: TimeArgument): Time {
+  if (time instanceof Date && !Number.isNaN(time.getTime())) return timeFromMs(time.getTime());
+  const decimal = typeof time === 'string' ? DECIMAL.exec(time)?.groups : undefined;
+  if (decimal !== undefined) {
+    const { sign, whole, fraction = '' } = decimal;
+    const sec = Number(whole);
+    const nsec = Number(fraction.padEnd(9, '0'));
+    if (sign !== '-') return { sec, nsec };
+    return nsec === 0 ? { sec: -sec, nsec } : { sec: -sec - 1, nsec: 1e9 - nsec };
+  }
   const seconds = typeof time === 'string' ? Number(time) : time;
   if (typeof seconds !== 'number' || !Number.isFinite(seconds)) {
-    throw argumentTypeError('time', 'of type number or an instance of Date', time);
+    throw argumentTypeError('time', 'an instance of Date or of type number', time);
   }
+  if (seconds < 0 && typeof time === 'number') return context.time;
   const sec = Math.floor(seconds);
   return { sec, nsec: Math.min(999_999_999, Math.round((seconds - sec) * 1e9)) };
 }

@@ -1,27 +1,30 @@
 /**
- * Calls that copy: copyFile and cp. With `COPYFILE_FICLONE` a file, or a whole directory, is cloned
- * in one operation; so it is without, since a clone is the best copy there is within a volume.
+ * Calls that copy one inode: the clone, and copyFile, which is a clone wherever nobody could tell.
  */
 import { FilesystemError } from '../../base/index.ts';
 import { AttributeMask, type CloneMutation, InodeKind, UnlinkWhat } from '../../format/index.ts';
-import { lookup, readTarget, type Vnode } from '../../volume/index.ts';
+import { BufferedRead } from '../../iomap/index.ts';
+import { type Vnode, WriteFile } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
-import { checkInteger } from '../errors.ts';
+import { checkInteger, hasCode } from '../errors.ts';
 import { constants } from '../flags.ts';
 import {
+  isSpecial,
   type PathArgument,
   type Place,
   pathBytes,
-  pathText,
   resolve,
-  resolveParent,
+  resolveTarget,
 } from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
 import { setAttributes } from './attributes.ts';
-import { list } from './directories.ts';
-import { create, unlinkName } from './names.ts';
+import { setSize } from './files.ts';
+import { unlinkName } from './names.ts';
 
-const { COPYFILE_EXCL } = constants;
+const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
+
+/** Bytes that are copied at a time where a clone cannot be made. */
+const COPY_CHUNK = 1024 * 1024;
 
 /** Clones an inode to a name that must be free; the clone is held for the caller. */
 export function* cloneTo(
@@ -44,7 +47,14 @@ export function* cloneTo(
   return (yield* run(context.engine.apply(record))) as Vnode;
 }
 
-/** Copies a file: the new one has the data and the mode, and the present time. */
+/**
+ * Copies a file: the new one has the data and the mode, the process as its owner and the present
+ * time. It shares all blocks with the source. A file that is there is replaced by such a clone; if
+ * it has other names, or is open, it has to stay what it is, and the bytes are copied into it, or
+ * with `COPYFILE_FICLONE_FORCE` nothing is done.
+ *
+ * @throws `ENOTSUP` if a clone was demanded and cannot be made
+ */
 export function* copyFile(
   context: Context,
   source: PathArgument,
@@ -54,191 +64,92 @@ export function* copyFile(
   checkInteger('mode', mode, 0, 7);
   const [from, to] = [pathBytes(source, 'src'), pathBytes(destination, 'dest')];
   const vnode = yield* resolve(context.walk(true), from);
-  yield* holding(vnode, function* () {
-    if (vnode.isDirectory) throw new FilesystemError('EISDIR', 'Cannot copy a directory as a file');
-    yield* copyTo(context, vnode, to, (mode & COPYFILE_EXCL) !== 0);
-  });
+  yield* holding(vnode, () => copyTo(context, vnode, to, mode));
 }
 
-function* copyTo(context: Context, source: Vnode, to: string, exclusive: boolean): Procedure<void> {
-  const place = yield* resolveParent(context.walk(true), to);
-  yield* holding(place.directory, function* () {
-    const present = yield* existing(context, place);
-    if (present !== undefined) {
-      if (present === source) return;
-      if (exclusive) throw new FilesystemError('EEXIST', 'Cannot copy: the destination exists');
-      if (present.isDirectory) throw new FilesystemError('EISDIR', 'Cannot replace a directory');
-      yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
+function* copyTo(context: Context, source: Vnode, to: string, mode: number): Procedure<void> {
+  const exclusive = (mode & COPYFILE_EXCL) !== 0;
+  for (;;) {
+    const { place, found } = yield* resolveTarget(context.walk(!exclusive), to);
+    try {
+      if (place.slash || isSpecial(place.name)) {
+        const code = exclusive && !place.slash ? 'EEXIST' : 'EISDIR';
+        throw new FilesystemError(code, 'Cannot replace a directory');
+      }
+      if (found !== undefined) return yield* copyOver(context, source, { place, found }, mode);
+      checkCopied(source);
+      return yield* copyNew(context, source, place);
+    } catch (error) {
+      // Somebody has made it since it was looked for.
+      if (exclusive || !hasCode(error, 'EEXIST')) throw error;
+    } finally {
+      if (found !== undefined) found.holds--;
+      place.directory.holds--;
     }
-    const copy = yield* cloneTo(context, source, place);
-    yield* holding(copy, () => stampNow(context, copy));
-  });
-}
-
-function* stampNow(context: Context, vnode: Vnode): Procedure<void> {
-  const { time } = context;
-  const mask = AttributeMask.ATIME | AttributeMask.MTIME;
-  yield* setAttributes(context, vnode, { mask, atime: time, mtime: time });
-}
-
-/** What is at a place; not held. */
-function* existing(context: Context, place: Place): Procedure<Vnode | undefined> {
-  try {
-    const vnode = yield* run(lookup(context.engine, place.directory, place.name));
-    vnode.holds--;
-    return vnode;
-  } catch (error) {
-    if (error instanceof FilesystemError && error.code === 'ENOENT') return undefined;
-    throw error;
   }
 }
 
-export interface CpOptions {
-  readonly dereference?: boolean | undefined;
-  readonly errorOnExist?: boolean | undefined;
-  readonly filter?: ((source: string, destination: string) => boolean) | undefined;
-  readonly force?: boolean | undefined;
-  readonly mode?: number | undefined;
-  readonly preserveTimestamps?: boolean | undefined;
-  readonly recursive?: boolean | undefined;
-  readonly verbatimSymlinks?: boolean | undefined;
+function checkCopied(source: Vnode): void {
+  if (source.isDirectory) throw new FilesystemError('EISDIR', 'Cannot copy a directory as a file');
 }
 
-/**
- * Copies a file or, with `recursive`, a directory. Where nothing is at the destination and nothing
- * is to be filtered or followed, a directory is one clone, whatever its size.
- */
-export function* cp(
-  context: Context,
-  source: PathArgument,
-  destination: PathArgument,
-  options: CpOptions = {},
-): Procedure<void> {
-  const [from, to] = [pathBytes(source, 'src'), pathBytes(destination, 'dest')];
-  const vnode = yield* resolve(context.walk(options.dereference === true), from);
-  yield* holding(vnode, function* () {
-    if (vnode.isDirectory && options.recursive !== true) throw directoryError(source);
-    const place = yield* resolveParent(context.walk(true), to);
-    yield* holding(place.directory, () =>
-      copyNode(context, vnode, place, options, {
-        from: pathText(source) ?? '',
-        to: pathText(destination) ?? '',
-      }),
-    );
+/** Makes the copy where nothing is. */
+function* copyNew(context: Context, source: Vnode, place: Place): Procedure<void> {
+  const copy = yield* cloneTo(context, source, place);
+  yield* holding(copy, function* () {
+    const { time, uid, gid } = context;
+    yield* setAttributes(context, copy, {
+      mask: AttributeMask.ATIME | AttributeMask.MTIME | AttributeMask.UID | AttributeMask.GID,
+      atime: time,
+      mtime: time,
+      uid,
+      gid,
+    });
   });
 }
 
-interface Names {
-  readonly from: string;
-  readonly to: string;
-}
-
-function* copyNode(
+function* copyOver(
   context: Context,
   source: Vnode,
-  place: Place,
-  options: CpOptions,
-  names: Names,
+  { place, found }: { place: Place; found: Vnode },
+  mode: number,
 ): Procedure<void> {
-  if (options.filter !== undefined && !options.filter(names.from, names.to)) return;
-  const present = yield* existing(context, place);
-  if (present === source) {
-    throw invalid('ERR_FS_CP_EINVAL', 'src and dest cannot be the same', names);
+  if ((mode & COPYFILE_EXCL) !== 0) {
+    throw new FilesystemError('EEXIST', 'Cannot copy: the destination exists');
   }
-  if (source.isDirectory) {
-    if (place.directory.isWithin(source)) {
-      throw invalid('ERR_FS_CP_EINVAL', 'cannot copy a directory into itself', names);
-    }
-    const whole = options.filter === undefined && options.dereference !== true;
-    if (present === undefined && whole) {
-      const copy = yield* cloneTo(context, source, place);
-      copy.holds--;
-      return;
-    }
-    yield* copyDirectory(context, source, { place, present }, options, names);
-    return;
+  if (found.isDirectory) throw new FilesystemError('EISDIR', 'Cannot replace a directory');
+  checkCopied(source);
+  if (found === source) return;
+  const entangled = found.nlink > 1 || found.opens > 0;
+  if (entangled && (mode & COPYFILE_FICLONE_FORCE) !== 0) {
+    throw new FilesystemError(
+      'ENOTSUP',
+      'Cannot clone over the file: it has other names or is open, and would have to stay',
+    );
   }
-  if (present !== undefined && !(yield* makeRoom(context, present, place, options, names))) return;
-  if (source.kind === InodeKind.SYMLINK) yield* copyLink(context, source, place);
+  if (entangled || found.kind !== InodeKind.FILE) yield* copyBytes(context, source, found);
   else {
+    const { uid, gid } = found;
+    yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
     const copy = yield* cloneTo(context, source, place);
     yield* holding(copy, function* () {
-      if (options.preserveTimestamps !== true) yield* stampNow(context, copy);
+      const { time } = context;
+      const mask =
+        AttributeMask.ATIME | AttributeMask.MTIME | AttributeMask.UID | AttributeMask.GID;
+      yield* setAttributes(context, copy, { mask, atime: time, mtime: time, uid, gid });
     });
   }
 }
 
-/** Whether a file at the destination may be replaced; if so it is gone. */
-function* makeRoom(
-  context: Context,
-  present: Vnode,
-  place: Place,
-  options: CpOptions,
-  names: Names,
-): Procedure<boolean> {
-  if (present.isDirectory) {
-    throw invalid(
-      'ERR_FS_CP_NON_DIR_TO_DIR',
-      'cannot overwrite directory with non-directory',
-      names,
-    );
+/** Copies data and mode into a file that is there. */
+function* copyBytes(context: Context, source: Vnode, target: Vnode): Procedure<void> {
+  yield* setSize(context, target, 0);
+  const buffer = new Uint8Array(Math.min(COPY_CHUNK, source.size));
+  for (let at = 0; at < source.size; ) {
+    const count = yield* run(new BufferedRead().begin(source, at, buffer.length, buffer));
+    if (count === 0) break;
+    const write = new WriteFile(context.engine);
+    at += yield* run(write.write(target, at, buffer, 0, count, context.time));
   }
-  if (options.force === false) {
-    if (options.errorOnExist === true) throw invalid('ERR_FS_CP_EEXIST', 'target exists', names);
-    return false;
-  }
-  yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
-  return true;
-}
-
-function* copyDirectory(
-  context: Context,
-  source: Vnode,
-  target: { place: Place; present: Vnode | undefined },
-  options: CpOptions,
-  names: Names,
-): Procedure<void> {
-  const { place, present } = target;
-  if (present !== undefined && !present.isDirectory) {
-    throw invalid(
-      'ERR_FS_CP_DIR_TO_NON_DIR',
-      'cannot overwrite non-directory with directory',
-      names,
-    );
-  }
-  const kind = InodeKind.DIRECTORY;
-  const made = present ?? (yield* create(context, place, { kind, mode: source.mode }));
-  if (present !== undefined) made.holds++;
-  yield* holding(made, function* () {
-    for (const entry of yield* list(context, source)) {
-      const child = yield* run(lookup(context.engine, source, entry.name));
-      const below = { directory: made, name: entry.name, slash: false };
-      const inner = { from: `${names.from}/${entry.name}`, to: `${names.to}/${entry.name}` };
-      yield* holding(child, () => copyNode(context, child, below, options, inner));
-    }
-  });
-}
-
-function* copyLink(context: Context, source: Vnode, place: Place): Procedure<void> {
-  const bytes = yield* run(readTarget(context.engine, source));
-  let target = '';
-  for (const byte of bytes) target += String.fromCharCode(byte);
-  const copy = yield* create(context, place, { kind: InodeKind.SYMLINK, mode: 0o777, target });
-  copy.holds--;
-}
-
-function directoryError(source: PathArgument): Error {
-  const path = pathText(source) ?? '';
-  return Object.assign(
-    new Error(`Recursive option not enabled, cannot copy a directory: ${path}`),
-    { code: 'ERR_FS_EISDIR', errno: 21, syscall: 'cp', path },
-  );
-}
-
-function invalid(code: string, reason: string, names: Names): Error {
-  return Object.assign(new Error(`${reason}: ${names.from} -> ${names.to}`), {
-    code,
-    syscall: 'cp',
-    path: names.to,
-  });
+  yield* setAttributes(context, target, { mask: AttributeMask.MODE, mode: source.mode });
 }

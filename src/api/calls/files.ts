@@ -1,29 +1,29 @@
 /**
- * Calls on files: open, close, read, write, truncate, fsync and the whole-file forms.
+ * Calls on open files: open, close, read, write, truncate, fsync.
  */
 import { FilesystemError } from '../../base/index.ts';
 import { InodeKind } from '../../format/index.ts';
 import { BufferedRead } from '../../iomap/index.ts';
-import { checkFile, lookup, type Vnode, WriteFile } from '../../volume/index.ts';
+import { checkFile, type Vnode, WriteFile } from '../../volume/index.ts';
+import { AppendFile } from '../append.ts';
 import { type Context, holding, OpenFile } from '../context.ts';
-import { bytesOf, decode, encode, encodingOf } from '../encoding.ts';
-import { argumentTypeError, checkInteger, rangeError } from '../errors.ts';
+import { bytesOf, bytesToWrite, encode } from '../encoding.ts';
+import { argumentTypeError, checkInteger, hasCode, rangeError } from '../errors.ts';
 import { constants, modeBits, openFlags } from '../flags.ts';
-import { type PathArgument, type Place, pathBytes, resolve, resolveParent } from '../path.ts';
+import {
+  isSpecial,
+  type PathArgument,
+  type Place,
+  pathBytes,
+  resolve,
+  resolveTarget,
+} from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
 import { create } from './names.ts';
 
 const { O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_WRONLY, O_RDWR } = constants;
 
-export interface FileOptions {
-  readonly encoding?: string | null | undefined;
-  readonly mode?: number | string | undefined;
-  readonly flag?: string | number | undefined;
-  readonly flush?: boolean | undefined;
-}
-
-/** A path, or the number of an open file. */
-export type FileArgument = PathArgument | number;
+const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
 
 export function* open(
   context: Context,
@@ -43,7 +43,11 @@ export function* openPath(
   flags: number,
   mode: number,
 ): Procedure<number> {
-  const vnode = yield* findOrCreate(context, path, flags, mode);
+  const follow = (flags & O_NOFOLLOW) === 0;
+  const creates = (flags & O_CREAT) !== 0;
+  const vnode = creates
+    ? yield* findOrCreate(context, path, flags, mode)
+    : yield* resolve(context.walk(follow), path);
   return yield* holding(vnode, function* () {
     checkOpen(vnode, flags);
     const fd = context.files.add(new OpenFile(vnode, flags));
@@ -63,44 +67,44 @@ function* findOrCreate(
   flags: number,
   mode: number,
 ): Procedure<Vnode> {
-  const follow = (flags & O_NOFOLLOW) === 0 && (flags & O_EXCL) === 0;
-  if ((flags & O_CREAT) === 0) return yield* resolve(context.walk(follow), path);
-  if ((flags & O_EXCL) === 0) {
+  if ((flags & O_DIRECTORY) !== 0) {
+    throw new FilesystemError('EINVAL', 'Cannot make a file and open it as a directory');
+  }
+  const exclusive = (flags & O_EXCL) !== 0;
+  const follow = !exclusive && (flags & O_NOFOLLOW) === 0;
+  for (;;) {
+    const { place, found } = yield* resolveTarget(context.walk(follow), path);
+    if (found !== undefined) {
+      place.directory.holds--;
+      if (!exclusive) return found;
+      found.holds--;
+      throw new FilesystemError('EEXIST', 'Cannot make the file: the name exists');
+    }
     try {
-      return yield* resolve(context.walk(follow), path);
+      return yield* holding(place.directory, () => createFile(context, place, mode, exclusive));
     } catch (error) {
-      if (!(error instanceof FilesystemError) || error.code !== 'ENOENT') throw error;
+      // Somebody has made it since it was looked for.
+      if (exclusive || !hasCode(error, 'EEXIST')) throw error;
     }
   }
-  const place = yield* resolveParent(context.walk(true), path);
-  return yield* holding(place.directory, () => createFile(context, place, mode, flags));
 }
 
-function* createFile(
+function createFile(
   context: Context,
   place: Place,
   mode: number,
-  flags: number,
+  exclusive: boolean,
 ): Procedure<Vnode> {
-  if (place.name === '' || place.name === '.' || place.name === '..' || place.slash) {
-    throw new FilesystemError('EISDIR', 'Cannot make a file with the name of a directory');
+  if (place.slash || isSpecial(place.name)) {
+    const code = exclusive && !place.slash ? 'EEXIST' : 'EISDIR';
+    throw new FilesystemError(code, 'Cannot make a file with the name of a directory');
   }
-  try {
-    return yield* create(context, place, { kind: InodeKind.FILE, mode });
-  } catch (error) {
-    // Somebody may have made it since it was looked for, or the name is a link that leads nowhere.
-    const exists = error instanceof FilesystemError && error.code === 'EEXIST';
-    if (!exists || (flags & O_EXCL) !== 0) throw error;
-    const vnode = yield* run(lookup(context.engine, place.directory, place.name));
-    if (vnode.kind !== InodeKind.SYMLINK) return vnode;
-    vnode.holds--;
-    throw new FilesystemError('ENOENT', 'Cannot make a file through a link that leads nowhere');
-  }
+  return create(context, place, { kind: InodeKind.FILE, mode });
 }
 
 function checkOpen(vnode: Vnode, flags: number): void {
-  const writes = (flags & (O_WRONLY | O_RDWR)) !== 0;
-  if (vnode.isDirectory && (writes || (flags & O_CREAT) !== 0)) {
+  const changes = (flags & (O_WRONLY | O_RDWR | O_TRUNC)) !== 0;
+  if (vnode.isDirectory && (changes || (flags & O_CREAT) !== 0)) {
     throw new FilesystemError('EISDIR', 'Cannot open a directory for writing');
   }
   if (!vnode.isDirectory && (flags & O_DIRECTORY) !== 0) {
@@ -109,7 +113,7 @@ function checkOpen(vnode: Vnode, flags: number): void {
   if (vnode.kind === InodeKind.SYMLINK) {
     throw new FilesystemError('ELOOP', 'Cannot open a symbolic link itself');
   }
-  if (writes && vnode.realm.readOnly) {
+  if (changes && vnode.realm.readOnly) {
     throw new FilesystemError('EROFS', 'Cannot write in a read-only snapshot');
   }
 }
@@ -123,31 +127,51 @@ export function* read(
   context: Context,
   fd: number,
   buffer: ArrayBufferView,
-  offsetOrOptions?: number | ReadOptions | null,
+  offsetOrOptions?: number | RangeOptions | null,
   length?: number | null,
   position?: number | bigint | null,
 ): Procedure<number> {
-  const file = readableFile(context, fd);
-  const options =
-    typeof offsetOrOptions === 'object' && offsetOrOptions !== null
-      ? offsetOrOptions
-      : { offset: offsetOrOptions, length, position };
   const target = bytesOf(buffer);
-  const from = checkInteger('offset', options.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
-  const most = target.length - from;
-  const wanted = checkInteger('length', options.length ?? most, 0, Math.max(0, most));
-  const at = positionOf(options.position);
-  const start = at ?? file.position;
-  const operation = new BufferedRead().begin(file.vnode, start, wanted, target, from);
-  const count = yield* run(operation);
-  if (at === undefined) file.position = start + count;
-  return count;
+  const range = rangeOf(target, offsetOrOptions, length, position);
+  checkPart(target, range.offset, range.length);
+  const at = positionOf(range.position);
+  return yield* context.using(readableFile(context, fd), function* (file) {
+    const { offset, length: most } = range;
+    const start = at ?? file.position;
+    const count = yield* run(new BufferedRead().begin(file.vnode, start, most, target, offset));
+    if (at === undefined) file.position = start + count;
+    return count;
+  });
 }
 
-export interface ReadOptions {
+export interface RangeOptions {
   readonly offset?: number | null | undefined;
   readonly length?: number | null | undefined;
   readonly position?: number | bigint | null | undefined;
+}
+
+/** Which part of a buffer is meant, and which place in the file. */
+function rangeOf(
+  bytes: Uint8Array,
+  offsetOrOptions: number | RangeOptions | null | undefined,
+  length: unknown,
+  position: number | bigint | null | undefined,
+): { offset: number; length: number; position: number | bigint | null | undefined } {
+  const options =
+    typeof offsetOrOptions === 'object' && offsetOrOptions !== null
+      ? offsetOrOptions
+      : { offset: offsetOrOptions, length: length as number | null | undefined, position };
+  const offset = checkInteger('offset', options.offset ?? 0, -MAX_INTEGER, MAX_INTEGER);
+  return {
+    offset,
+    length: checkInteger(
+      'length',
+      options.length ?? bytes.length - offset,
+      -MAX_INTEGER,
+      MAX_INTEGER,
+    ),
+    position: options.position,
+  };
 }
 
 /** A file that may be read. @throws {FilesystemError} `EBADF`, `EISDIR` */
@@ -167,12 +191,20 @@ export function writableFile(context: Context, fd: number): OpenFile {
   return file;
 }
 
-/** A position argument; undefined means where the file stands. */
-export function positionOf(position: number | bigint | null | undefined): number | undefined {
+/** A position to read at; undefined means where the file stands. */
+function positionOf(position: unknown): number | undefined {
   if (position === null || position === undefined) return undefined;
-  const number = typeof position === 'bigint' ? Number(position) : position;
-  if (number === -1) return undefined;
-  return checkInteger('position', number, 0, Number.MAX_SAFE_INTEGER);
+  if (typeof position !== 'number' && typeof position !== 'bigint') {
+    throw argumentTypeError('position', 'of type integer or bigint', position);
+  }
+  const at = checkInteger('position', Number(position), -1, MAX_INTEGER);
+  return at === -1 ? undefined : at;
+}
+
+/** A position to write at: all but a number from 0 on means where the file stands. */
+function writePositionOf(position: unknown): number | undefined {
+  const at = typeof position === 'bigint' ? Number(position) : position;
+  return typeof at === 'number' && Number.isSafeInteger(at) && at >= 0 ? at : undefined;
 }
 
 /**
@@ -183,25 +215,41 @@ export function* write(
   context: Context,
   fd: number,
   data: ArrayBufferView | string,
-  offsetOrPosition?: number | ReadOptions | null,
+  offsetOrPosition?: number | RangeOptions | null,
   lengthOrEncoding?: number | string | null,
   position?: number | null,
 ): Procedure<number> {
-  const file = writableFile(context, fd);
   if (typeof data === 'string') {
     const bytes = encode(data, lengthOrEncoding as string | null | undefined);
-    const at = positionOf(offsetOrPosition as number | null | undefined);
-    return yield* writeAt(context, file, bytes, 0, bytes.length, at);
+    const at = writePositionOf(offsetOrPosition);
+    return yield* context.using(writableFile(context, fd), (file) =>
+      writeAt(context, file, bytes, 0, bytes.length, at),
+    );
   }
-  const bytes = bytesOf(data);
-  const options =
-    typeof offsetOrPosition === 'object' && offsetOrPosition !== null
-      ? offsetOrPosition
-      : { offset: offsetOrPosition, length: lengthOrEncoding as number | null, position };
-  const from = checkInteger('offset', options.offset ?? 0, 0, bytes.length);
-  const most = bytes.length - from;
-  const length = checkInteger('length', options.length ?? most, 0, most);
-  return yield* writeAt(context, file, bytes, from, length, positionOf(options.position));
+  const bytes = bytesToWrite(data, 'buffer');
+  const wanted = typeof lengthOrEncoding === 'number' ? lengthOrEncoding : undefined;
+  const { offset, length, position: at } = rangeOf(bytes, offsetOrPosition, wanted, position);
+  checkRange(bytes, offset, length);
+  return yield* context.using(writableFile(context, fd), (file) =>
+    writeAt(context, file, bytes, offset, length, writePositionOf(at)),
+  );
+}
+
+/** Checks which part of a buffer is to be read into. */
+export function checkPart(bytes: Uint8Array, offset: number, length: number): void {
+  if (offset < 0) throw rangeError('offset', `>= 0 && <= ${MAX_INTEGER}`, offset);
+  if (length < 0) throw rangeError('length', '>= 0', length);
+  const most = bytes.length - offset;
+  if (length > most) throw rangeError('length', `<= ${most}`, length);
+}
+
+/** Checks which part of a buffer is to be written. */
+export function checkRange(bytes: Uint8Array, offset: number, length: number): void {
+  if (offset < 0) throw rangeError('offset', `>= 0 && <= ${MAX_INTEGER}`, offset);
+  if (offset > bytes.length) throw rangeError('offset', `<= ${bytes.length}`, offset);
+  const most = bytes.length - offset;
+  if (length > most) throw rangeError('length', `<= ${most}`, length);
+  if (length < 0) throw rangeError('length', '>= 0', length);
 }
 
 function* writeAt(
@@ -213,10 +261,27 @@ function* writeAt(
   position: number | undefined,
 ): Procedure<number> {
   const { vnode } = file;
-  const start = file.append ? vnode.size : (position ?? file.position);
-  const operation = new WriteFile(context.engine);
-  const count = yield* run(operation.write(vnode, start, bytes, from, length, context.time));
-  if (position === undefined || file.append) file.position = start + count;
+  const { time } = context;
+  let count: number;
+  if (file.append) {
+    const append = new AppendFile(context.engine).append(vnode, bytes, from, length, time);
+    count = yield* run(append);
+    file.position = append.position + count;
+  } else {
+    const start = position ?? file.position;
+    // Before the first wait, so that a write that comes meanwhile goes behind this one.
+    if (position === undefined) file.position = start + length;
+    const write = new WriteFile(context.engine).write(vnode, start, bytes, from, length, time);
+    try {
+      count = yield* run(write);
+    } catch (error) {
+      if (position === undefined && file.position === start + length) file.position = start;
+      throw error;
+    }
+    if (position === undefined && count < length && file.position === start + length) {
+      file.position = start + count;
+    }
+  }
   if (file.synchronous) yield* run(context.engine.commit());
   return count;
 }
@@ -227,7 +292,7 @@ export function* readv(
   buffers: readonly ArrayBufferView[],
   position?: number | null,
 ): Procedure<number> {
-  let at = positionOf(position);
+  let at = writePositionOf(position);
   let total = 0;
   for (const buffer of checkBuffers(buffers)) {
     const count = yield* read(context, fd, buffer, 0, buffer.byteLength, at);
@@ -244,7 +309,7 @@ export function* writev(
   buffers: readonly ArrayBufferView[],
   position?: number | null,
 ): Procedure<number> {
-  let at = positionOf(position);
+  let at = writePositionOf(position);
   let total = 0;
   for (const buffer of checkBuffers(buffers)) {
     const count = yield* write(context, fd, buffer, 0, buffer.byteLength, at);
@@ -262,101 +327,16 @@ function checkBuffers(buffers: readonly ArrayBufferView[]): readonly ArrayBuffer
   throw argumentTypeError('buffers', 'an instance of ArrayBufferView[]', buffers);
 }
 
-export function* readFile(
-  context: Context,
-  file: FileArgument,
-  options?: FileOptions | string | null,
-): Procedure<string | Uint8Array> {
-  const encoding = encodingOf(options);
-  const flag = typeof options === 'object' ? options?.flag : undefined;
-  const bytes = yield* withFile(context, file, { flags: openFlags(flag, 'r') }, (open) =>
-    readAll(context, open),
-  );
-  return decode(bytes, encoding);
-}
-
-/** Everything from where the file stands to its end. */
-function* readAll(context: Context, fd: number): Procedure<Uint8Array> {
-  const { vnode, position } = readableFile(context, fd);
-  const length = Math.max(0, vnode.size - position);
-  if (length > 2 ** 31 - 1) {
-    throw rangeError('file size', 'at most 2 GiB', `${length} bytes`);
-  }
-  const bytes = new Uint8Array(length);
-  const count = yield* read(context, fd, bytes, 0, length);
-  return count === length ? bytes : bytes.subarray(0, count);
-}
-
-export function* writeFile(
-  context: Context,
-  file: FileArgument,
-  data: ArrayBufferView | string,
-  options?: FileOptions | string | null,
-): Procedure<void> {
-  yield* putFile(context, file, data, options, 'w');
-}
-
-export function* appendFile(
-  context: Context,
-  file: FileArgument,
-  data: ArrayBufferView | string,
-  options?: FileOptions | string | null,
-): Procedure<void> {
-  yield* putFile(context, file, data, options, 'a');
-}
-
-function* putFile(
-  context: Context,
-  file: FileArgument,
-  data: ArrayBufferView | string,
-  options: FileOptions | string | null | undefined,
-  otherwise: string,
-): Procedure<void> {
-  const bytes = encode(data, encodingOf(options));
-  const settings = typeof options === 'object' && options !== null ? options : {};
-  const flags = openFlags(settings.flag, otherwise);
-  const mode = modeBits(settings.mode, 0o666) & ~context.umask;
-  yield* withFile(context, file, { flags, mode }, function* (fd) {
-    for (let at = 0; at < bytes.length; ) {
-      at += yield* write(context, fd, bytes, at, bytes.length - at);
-    }
-    if (settings.flush === true) yield* fsync(context, fd);
-  });
-}
-
-/** Runs `body` with an open file, and closes it again if it was opened here. */
-export function* withFile<Result>(
-  context: Context,
-  file: FileArgument,
-  how: { readonly flags: number; readonly mode?: number },
-  body: (fd: number) => Procedure<Result>,
-): Procedure<Result> {
-  if (typeof file === 'number') return yield* body(file);
-  const fd = yield* openPath(context, pathBytes(file), how.flags, how.mode ?? 0o666);
-  try {
-    return yield* body(fd);
-  } finally {
-    yield* context.close(fd);
-  }
-}
-
-export function* truncate(
-  context: Context,
-  file: FileArgument,
-  length?: number | null,
-): Procedure<void> {
-  const size = checkInteger('len', length ?? 0, 0, Number.MAX_SAFE_INTEGER);
-  yield* withFile(context, file, { flags: O_RDWR }, (fd) => ftruncate(context, fd, size));
-}
-
+/** Negative lengths mean 0, as in Node. */
 export function* ftruncate(context: Context, fd: number, length?: number | null): Procedure<void> {
-  const size = checkInteger('len', length ?? 0, 0, Number.MAX_SAFE_INTEGER);
+  const size = Math.max(0, checkInteger('len', length ?? 0, -MAX_INTEGER, MAX_INTEGER));
   const file = context.files.get(fd);
   if (!file.writable) throw new FilesystemError('EINVAL', 'Cannot truncate: not open for writing');
-  yield* setSize(context, file.vnode, size);
+  yield* context.using(file, ({ vnode }) => setSize(context, vnode, size));
 }
 
-function* setSize(context: Context, vnode: Vnode, size: number): Procedure<void> {
+/** Sets the length of a file; what is new are holes. */
+export function* setSize(context: Context, vnode: Vnode, size: number): Procedure<void> {
   const { time } = context;
   yield* run(context.engine.apply({ type: 'truncate', target: vnode.id, size, time }));
 }

@@ -17,32 +17,28 @@ export {
   statfs,
   utimes,
 } from './attributes.ts';
-export { copyFile, cp } from './copy.ts';
-export { readdir } from './directories.ts';
+export { copyFile } from './copy.ts';
+export { cp } from './cp.ts';
+export { opendir, readdir } from './directories.ts';
 export {
-  appendFile,
   close,
   fdatasync,
   fsync,
   ftruncate,
   open,
   read,
-  readFile,
   readv,
-  truncate,
   write,
-  writeFile,
   writev,
 } from './files.ts';
+export { link, mkdir, mkdtemp, readlink, rename, symlink, unlink } from './names.ts';
+export { realpath, realpathNative } from './realpath.ts';
+export { rm, rmdir } from './rm.ts';
 export {
-  link,
-  mkdir,
-  mkdtemp,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  rmdir,
-  symlink,
-  unlink,
-} from './names.ts';
+  appendFile,
+  appendPieces,
+  readFile,
+  truncate,
+  writeFile,
+  writePieces,
+} from './whole-files.ts';

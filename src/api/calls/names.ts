@@ -1,18 +1,19 @@
 /**
- * Calls on names: mkdir, rmdir, rm, unlink, rename, link, symlink, readlink, realpath, mkdtemp.
+ * Calls on names: mkdir, unlink, rename, link, symlink, readlink, mkdtemp.
  */
-import { FilesystemError } from '../../base/index.ts';
-import { type CreateMutation, InodeFlag, InodeKind, UnlinkWhat } from '../../format/index.ts';
-import { lookup, readEntries, readTarget, type Vnode } from '../../volume/index.ts';
+import { binaryString, FilesystemError } from '../../base/index.ts';
+import { type CreateMutation, InodeKind, UnlinkWhat } from '../../format/index.ts';
+import { readTarget, type Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
 import { decodeName, encodingOf } from '../encoding.ts';
-import { argumentTypeError } from '../errors.ts';
+import { checkFlag, hasCode } from '../errors.ts';
 import { modeBits } from '../flags.ts';
 import {
+  childOf,
+  isSpecial,
   type PathArgument,
   type Place,
   pathBytes,
-  pathText,
   resolve,
   resolveParent,
 } from '../path.ts';
@@ -56,6 +57,40 @@ export function* unlinkName(
   yield* run(context.engine.apply({ type: 'unlink', parent, name, what, time: context.time }));
 }
 
+/**
+ * Refuses a place where no name can be made, as a path walk of the kernel does: before anything
+ * else is known of what is to be made there.
+ */
+function* checkVacant(context: Context, place: Place, directory: boolean): Procedure<void> {
+  if (isSpecial(place.name)) {
+    throw new FilesystemError('EEXIST', 'Cannot make a name that is there');
+  }
+  const found = yield* childOf(context.engine, place);
+  if (found !== undefined) {
+    found.holds--;
+    throw new FilesystemError('EEXIST', `Cannot make ${JSON.stringify(place.name)}: it exists`);
+  }
+  if (place.slash && !directory) {
+    throw new FilesystemError('ENOENT', 'Cannot make a name that ends with a slash');
+  }
+}
+
+/** What is at a place; not held. */
+export function* present(context: Context, place: Place): Procedure<Vnode> {
+  const found = yield* childOf(context.engine, place);
+  if (found === undefined) {
+    throw new FilesystemError('ENOENT', `Cannot find ${JSON.stringify(place.name)}`);
+  }
+  found.holds--;
+  return found;
+}
+
+/** Names come and go only where the volume can be written. */
+export function checkWritable(context: Context, directory: Vnode): void {
+  if (!context.engine.store.readOnly && !directory.realm.readOnly) return;
+  throw new FilesystemError('EROFS', 'Cannot change names here: it is read-only');
+}
+
 export interface MkdirOptions {
   readonly recursive?: boolean | undefined;
   readonly mode?: number | string | undefined;
@@ -67,127 +102,68 @@ export function* mkdir(
   path: PathArgument,
   options?: MkdirOptions | number | string | null,
 ): Procedure<string | undefined> {
-  const settings = typeof options === 'object' && options !== null ? options : { mode: options };
+  const settings: MkdirOptions =
+    typeof options === 'object' && options !== null ? options : { mode: options ?? undefined };
+  const recursive = checkFlag('options.recursive', settings.recursive);
   const mode = modeBits(settings.mode, 0o777) & ~context.umask;
   const name = pathBytes(path);
-  if ('recursive' in settings && settings.recursive) return yield* mkdirAll(context, name, mode);
-  const place = yield* resolveParent(context.walk(true), name);
-  yield* holding(place.directory, () => makeDirectory(context, place, mode));
+  if (recursive) return yield* mkdirAll(context, name, mode);
+  yield* mkdirAt(context, name, mode);
   return undefined;
 }
 
-function* makeDirectory(context: Context, place: Place, mode: number): Procedure<void> {
-  if (place.name === '' || place.name === '.' || place.name === '..') {
-    throw new FilesystemError('EEXIST', 'Cannot make a directory that is there');
-  }
-  const vnode = yield* create(context, place, { kind: InodeKind.DIRECTORY, mode });
-  vnode.holds--;
+function* mkdirAt(context: Context, path: string, mode: number): Procedure<void> {
+  const place = yield* resolveParent(context.walk(false), path);
+  yield* holding(place.directory, function* () {
+    yield* checkVacant(context, place, true);
+    const vnode = yield* create(context, place, { kind: InodeKind.DIRECTORY, mode });
+    vnode.holds--;
+  });
 }
 
+/** From the last directory that exists, which is looked for from the end. */
 function* mkdirAll(context: Context, path: string, mode: number): Procedure<string | undefined> {
-  const names = path.split('/').filter((name) => name !== '');
+  const missing = [path];
   let first: string | undefined;
-  for (let i = 1; i <= names.length; i++) {
-    const part = `/${names.slice(0, i).join('/')}`;
+  for (let next = missing.pop(); next !== undefined; next = missing.pop()) {
     try {
-      const place = yield* resolveParent(context.walk(true), part);
-      yield* holding(place.directory, () => makeDirectory(context, place, mode));
-      first ??= decodeName(part, 'utf8') as string;
+      yield* mkdirAt(context, next, mode);
+      first ??= decodeName(next, 'utf8') as string;
     } catch (error) {
-      if (!(error instanceof FilesystemError) || error.code !== 'EEXIST') throw error;
-      const there = yield* resolve(context.walk(true), part);
-      there.holds--;
-      if (there.isDirectory) continue;
-      if (i === names.length) throw error;
-      throw new FilesystemError('ENOTDIR', 'Cannot make a directory below a file');
+      const above = next.slice(0, Math.max(0, next.replace(/\/+$/u, '').lastIndexOf('/')));
+      if (hasCode(error, 'ENOENT') && above !== '') missing.push(next, above);
+      else yield* checkDirectory(context, next, error, missing.length > 0);
     }
   }
   return first;
 }
 
-export function* rmdir(context: Context, path: PathArgument): Procedure<void> {
-  const place = yield* resolveParent(context.walk(false), pathBytes(path));
-  yield* holding(place.directory, function* (directory) {
-    if (place.name === '' || place.name === '..') {
-      throw new FilesystemError('EBUSY', 'Cannot remove the root directory');
-    }
-    if (place.name === '.') throw new FilesystemError('EINVAL', 'Cannot remove a directory by "."');
-    yield* unlinkName(context, directory, place.name, UnlinkWhat.DIRECTORY);
-  });
+/** After mkdir failed: all is well if there is a directory. */
+function* checkDirectory(
+  context: Context,
+  path: string,
+  failure: unknown,
+  above: boolean,
+): Procedure<void> {
+  if (!hasCode(failure, 'EEXIST')) throw failure;
+  const there = yield* resolve(context.walk(true), path);
+  there.holds--;
+  if (there.isDirectory) return;
+  if (above) throw new FilesystemError('ENOTDIR', 'Cannot make a directory below a file');
+  throw failure;
 }
 
 export function* unlink(context: Context, path: PathArgument): Procedure<void> {
   const place = yield* resolveParent(context.walk(false), pathBytes(path));
   yield* holding(place.directory, function* (directory) {
-    if (place.name === '' || place.name === '.' || place.name === '..') {
-      throw new FilesystemError('EISDIR', 'Cannot unlink a directory');
+    if (isSpecial(place.name)) throw new FilesystemError('EISDIR', 'Cannot unlink a directory');
+    checkWritable(context, directory);
+    const vnode = yield* present(context, place);
+    if (place.slash && !vnode.isDirectory) {
+      throw new FilesystemError('ENOTDIR', 'Cannot unlink a file as a directory');
     }
-    if (place.slash) throw new FilesystemError('ENOTDIR', 'Cannot unlink a file as a directory');
     yield* unlinkName(context, directory, place.name, UnlinkWhat.FILE);
   });
-}
-
-export interface RmOptions {
-  readonly recursive?: boolean | undefined;
-  readonly force?: boolean | undefined;
-}
-
-/**
- * Removes a file, or with `recursive` a directory and everything below it: in constant time, unless
- * files below it may have names elsewhere; then name by name.
- */
-export function* rm(context: Context, path: PathArgument, options?: RmOptions): Procedure<void> {
-  const { recursive = false, force = false } = options ?? {};
-  try {
-    const place = yield* resolveParent(context.walk(false), pathBytes(path));
-    yield* holding(place.directory, () => removeAt(context, place, recursive, path));
-  } catch (error) {
-    const missing = error instanceof FilesystemError && error.code === 'ENOENT';
-    if (!force || !missing) throw error;
-  }
-}
-
-function* removeAt(
-  context: Context,
-  place: Place,
-  recursive: boolean,
-  path: PathArgument,
-): Procedure<void> {
-  if (place.name === '' || place.name === '.' || place.name === '..') {
-    throw new FilesystemError('EBUSY', 'Cannot remove the root directory');
-  }
-  const vnode = yield* run(lookup(context.engine, place.directory, place.name));
-  const { isDirectory } = vnode;
-  vnode.holds--;
-  if (!isDirectory) {
-    yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
-    return;
-  }
-  if (!recursive) throw isDirectoryError(path);
-  yield* removeTree(context, place.directory, place.name);
-}
-
-/** Removes a directory with everything below it. */
-export function* removeTree(context: Context, parent: Vnode, name: string): Procedure<void> {
-  const vnode = yield* run(lookup(context.engine, parent, name));
-  const entangled = vnode.has(InodeFlag.HAS_LINKS_BELOW) && vnode.realm.root !== vnode;
-  yield* holding(vnode, function* () {
-    if (entangled) yield* emptyDirectory(context, vnode);
-  });
-  const what = entangled ? UnlinkWhat.DIRECTORY : UnlinkWhat.TREE;
-  yield* unlinkName(context, parent, name, what);
-}
-
-/** Files that may have names elsewhere go one by one; each name lowers a count. */
-function* emptyDirectory(context: Context, directory: Vnode): Procedure<void> {
-  for (;;) {
-    const entries = yield* run(readEntries(context.engine, directory, 0));
-    if (entries.length === 0) return;
-    for (const { name, kind } of entries) {
-      if (kind === InodeKind.DIRECTORY) yield* removeTree(context, directory, name);
-      else yield* unlinkName(context, directory, name, UnlinkWhat.FILE);
-    }
-  }
 }
 
 export function* rename(
@@ -204,18 +180,11 @@ export function* rename(
 }
 
 function* renameAt(context: Context, source: Place, target: Place): Procedure<void> {
-  for (const { name } of [source, target]) {
-    if (name === '' || name === '.' || name === '..') {
-      throw new FilesystemError('EBUSY', 'Cannot rename the root directory, "." or ".."');
-    }
+  if (isSpecial(source.name) || isSpecial(target.name)) {
+    throw new FilesystemError('EBUSY', 'Cannot rename the root directory, "." or ".."');
   }
-  if (source.slash || target.slash) {
-    const vnode = yield* run(lookup(context.engine, source.directory, source.name));
-    vnode.holds--;
-    if (!vnode.isDirectory) {
-      throw new FilesystemError('ENOTDIR', 'Cannot rename a file as a directory');
-    }
-  }
+  checkWritable(context, source.directory);
+  yield* checkRename(context, source, target);
   yield* run(
     context.engine.apply({
       type: 'rename',
@@ -229,6 +198,22 @@ function* renameAt(context: Context, source: Place, target: Place): Procedure<vo
   );
 }
 
+/** What a kernel refuses before it asks the filesystem, in its order. */
+function* checkRename(context: Context, source: Place, target: Place): Procedure<void> {
+  const moved = yield* present(context, source);
+  const replaced = yield* childOf(context.engine, target);
+  if (replaced !== undefined) replaced.holds--;
+  if (!moved.isDirectory && (source.slash || target.slash)) {
+    throw new FilesystemError('ENOTDIR', 'Cannot rename a file as a directory');
+  }
+  if (target.directory.isWithin(moved)) {
+    throw new FilesystemError('EINVAL', 'Cannot move a directory into itself');
+  }
+  if (replaced !== undefined && source.directory.isWithin(replaced)) {
+    throw new FilesystemError('ENOTEMPTY', 'Cannot replace a directory by what is in it');
+  }
+}
+
 export function* link(
   context: Context,
   existingPath: PathArgument,
@@ -239,7 +224,7 @@ export function* link(
   yield* holding(target, function* () {
     const place = yield* resolveParent(context.walk(false), to);
     yield* holding(place.directory, function* () {
-      if (place.name === '') throw new FilesystemError('EEXIST', 'Cannot link to the root');
+      yield* checkVacant(context, place, false);
       const { directory, name } = place;
       const { time } = context;
       const record = { type: 'link', target: target.id, parent: directory.id, name, time } as const;
@@ -258,11 +243,15 @@ export function* symlink(
   if (bytes === '') throw new FilesystemError('ENOENT', 'Cannot make a link to an empty path');
   const place = yield* resolveParent(context.walk(false), pathBytes(path));
   yield* holding(place.directory, function* () {
-    if (place.name === '') throw new FilesystemError('EEXIST', 'Cannot replace the root');
-    const kind = InodeKind.SYMLINK;
-    const vnode = yield* create(context, place, { kind, mode: 0o777, target: bytes });
-    vnode.holds--;
+    yield* checkVacant(context, place, false);
+    yield* makeLink(context, place, bytes);
   });
+}
+
+/** Makes a symbolic link; the target is a binary string. */
+export function* makeLink(context: Context, place: Place, target: string): Procedure<void> {
+  const vnode = yield* create(context, place, { kind: InodeKind.SYMLINK, mode: 0o777, target });
+  vnode.holds--;
 }
 
 export function* readlink(
@@ -273,28 +262,7 @@ export function* readlink(
   const encoding = encodingOf(options);
   const vnode = yield* resolve(context.walk(false), pathBytes(path));
   const target = yield* holding(vnode, () => run(readTarget(context.engine, vnode)));
-  let binary = '';
-  for (const byte of target) binary += String.fromCharCode(byte);
-  return decodeName(binary, encoding);
-}
-
-/** The path without links, `.` and `..`. */
-export function* realpath(
-  context: Context,
-  path: PathArgument,
-  options?: unknown,
-): Procedure<string | Uint8Array> {
-  const encoding = encodingOf(options);
-  const vnode = yield* resolve(context.walk(true), pathBytes(path));
-  vnode.holds--;
-  const names: string[] = [];
-  let at: Vnode | undefined = vnode;
-  if (vnode.has(InodeFlag.LINKED)) {
-    names.unshift(vnode.name);
-    at = vnode.namedIn;
-  }
-  for (; at !== undefined && at !== context.root; at = at.parent) names.unshift(at.name);
-  return decodeName(`/${names.join('/')}`, encoding);
+  return decodeName(binaryString(target), encoding);
 }
 
 const SUFFIX = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
@@ -302,34 +270,19 @@ const SUFFIX = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
 /** Makes a directory whose name is `prefix` and six characters that make it new. */
 export function* mkdtemp(
   context: Context,
-  prefix: string,
+  prefix: PathArgument,
   options?: unknown,
 ): Procedure<string | Uint8Array> {
-  if (typeof prefix !== 'string') throw argumentTypeError('prefix', 'of type string', prefix);
   const encoding = encodingOf(options);
+  const start = pathBytes(prefix, 'prefix');
   for (let attempt = 0; ; attempt++) {
     const random = crypto.getRandomValues(new Uint8Array(6));
-    const path = prefix + Array.from(random, (byte) => SUFFIX[byte % SUFFIX.length]).join('');
+    const path = start + Array.from(random, (byte) => SUFFIX[byte % SUFFIX.length]).join('');
     try {
-      yield* mkdir(context, path, { mode: 0o700 });
-      return decodeName(pathBytes(path), encoding);
+      yield* mkdirAt(context, path, 0o700 & ~context.umask);
+      return decodeName(path, encoding);
     } catch (error) {
-      const taken = error instanceof FilesystemError && error.code === 'EEXIST';
-      if (!taken || attempt === 100) throw error;
+      if (!hasCode(error, 'EEXIST') || attempt === 100) throw error;
     }
   }
-}
-
-/** What Node's `rm` says of a directory without `recursive`. */
-function isDirectoryError(path: PathArgument): Error {
-  const shown = pathText(path) ?? '';
-  return Object.assign(
-    new Error(`Path is a directory: rm returned EISDIR (is a directory) ${shown}`),
-    {
-      code: 'ERR_FS_EISDIR',
-      errno: 21,
-      syscall: 'rm',
-      path: shown,
-    },
-  );
 }

@@ -1,0 +1,105 @@
+/**
+ * Check: is an image what docs/FORMAT.md says a correct one is?
+ *
+ * Four phases, each with a file of its own: which root a mount would take (roots.ts), every block
+ * that can be reached from it, once (graph.ts), directories and link tables as a reader sees them
+ * (names.ts), and the stored counts against the found ones (counts.ts). Nothing is written, and
+ * nothing is asked of the code that makes images: what both rooms use is the format alone.
+ *
+ * Whatever the bytes are, a check ends, throws nothing, and stays within its memory.
+ */
+import { assert, DeviceError } from '../base/index.ts';
+import { type Device, run, type Steps } from '../device/index.ts';
+import { BlockTable } from './block-table.ts';
+import { CountCheck } from './counts.ts';
+import { Graph } from './graph.ts';
+import { NameCheck } from './names.ts';
+import type { CheckReport } from './report.ts';
+import { type Root, RootFinder } from './roots.ts';
+import { type CheckOptions, OutOfMemory, Session } from './session.ts';
+
+/**
+ * Checks the image on a device that nobody writes to meanwhile.
+ *
+ * What is wrong with the image is in the report, and so is a device that fails to read.
+ *
+ * @throws the signal's reason if it is aborted, or what `progress` throws
+ * @example Say what is wrong
+ * ```ts
+ * const device = FileDevice.open('work.img', { readOnly: true });
+ * const report = await check(device);
+ * for (const issue of report.issues) console.log(issue.severity, describeIssue(issue));
+ * process.exitCode = exitStatus(report);
+ * device.close();
+ * ```
+ */
+export async function check(device: Device, options: CheckOptions = {}): Promise<CheckReport> {
+  const session = new Session(device, options);
+  const checker = new Checker(session);
+  await run(checker.steps());
+  return checker.report();
+}
+
+/**
+ * The same in one turn. `pause` is not used.
+ *
+ * @throws {DeviceError} `ENOTSUP` if the device is not `sync`
+ */
+export function checkSync(device: Device, options: Omit<CheckOptions, 'pause'> = {}): CheckReport {
+  if (!device.sync) {
+    const finding = `device ${device.name} is asynchronous, use check()`;
+    const range = { operation: 'check in this turn', position: 0, length: 0 };
+    throw new DeviceError('ENOTSUP', { ...range, finding });
+  }
+  const { pause: _, ...others }: CheckOptions = options;
+  const checker = new Checker(new Session(device, others));
+  const wait = run(checker.steps());
+  assert(wait === undefined, () => `device ${device.name} declares sync and makes us wait`);
+  return checker.report();
+}
+
+class Checker {
+  readonly #session: Session;
+  readonly #started: number;
+  #root: Root | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#started = session.now();
+  }
+
+  *steps(): Steps {
+    try {
+      yield* this.#phases();
+    } catch (error) {
+      if (!(error instanceof OutOfMemory)) throw error;
+      this.#session.issues.add('memory', { limit: error.limit });
+    }
+  }
+
+  report(): CheckReport {
+    const { issues, statistics } = this.#session;
+    statistics.seconds = (this.#session.now() - this.#started) / 1000;
+    return {
+      verdict: issues.verdict,
+      issues: issues.issues,
+      found: issues.found,
+      superblock: this.#root?.superblock,
+      statistics,
+    };
+  }
+
+  *#phases(): Steps {
+    const session = this.#session;
+    yield* session.turn('roots', 0, 1);
+    const finder = new RootFinder(session);
+    yield* finder.find();
+    this.#root = finder.root;
+    if (this.#root === undefined) return;
+    const { superblock } = this.#root;
+    const table = new BlockTable(session, superblock.geometry);
+    yield* new Graph(session, superblock, table).walk();
+    yield* new NameCheck(session, superblock, table).walk();
+    yield* new CountCheck(session, this.#root, table).compare();
+  }
+}

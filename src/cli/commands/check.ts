@@ -1,0 +1,89 @@
+/** ramet check: verifies an image. */
+import { setImmediate } from 'node:timers/promises';
+import type { Command } from 'commander';
+import {
+  type CheckReport,
+  check,
+  describeIssue,
+  exitStatus,
+  type Issue,
+} from '../../check/index.ts';
+import { addCommand, type CommonOptions } from '../command.ts';
+import { doing } from '../faults.ts';
+import { withDevice } from '../images.ts';
+import { counted, formatSize, formatTime } from '../sizes.ts';
+import type { Paint, Terminal } from '../terminal.ts';
+
+interface Options extends CommonOptions {
+  /** commander's name for --no-data. */
+  readonly data: boolean;
+}
+
+export function addCheck(program: Command, terminal: Terminal): void {
+  addCommand(program, {
+    name: 'check',
+    summary: 'verify an image: structures, counts and checksums',
+    notes:
+      'Reads everything and changes nothing. Exit status as of fsck(8): 0 nothing is wrong ' +
+      'or only warnings, 4 errors, 8 the check could not be done.',
+    examples: [
+      ['check work.img', 'everything'],
+      ['check work.img --no-data', 'structures only, without the data of files'],
+      ['check work.img --json', 'one value with all issues'],
+    ],
+  })
+    .argument('<image>', 'path of the image')
+    .option('--no-data', 'leave out the checksums of file data')
+    .action(async (image: string, options: Options) => {
+      const report = await doing(`check ${image}`, () => checkImage(image, options, terminal));
+      if (options.json) await terminal.json({ image, ...reportJson(report) });
+      else await print(image, report, terminal);
+      terminal.status = exitStatus(report);
+    });
+}
+
+async function checkImage(
+  image: string,
+  { data }: Options,
+  terminal: Terminal,
+): Promise<CheckReport> {
+  const progress = terminal.progress('check', 'items');
+  try {
+    return await withDevice(image, {}, (device) =>
+      check(device, {
+        data,
+        signal: terminal.signal,
+        progress: ({ done, total }) => progress.update({ done, total }),
+        pause: () => setImmediate(),
+        now: () => performance.now(),
+      }),
+    );
+  } finally {
+    progress.end();
+  }
+}
+
+/** A report as JSON takes it. */
+function reportJson({ verdict, issues, found, statistics }: CheckReport): Record<string, unknown> {
+  const described = issues.map((issue) => ({ ...issue, sentence: describeIssue(issue) }));
+  return { verdict, issues: described, found: Object.fromEntries(found), statistics };
+}
+
+async function print(image: string, report: CheckReport, terminal: Terminal): Promise<void> {
+  const { issues, found, statistics, verdict } = report;
+  for (const issue of issues) await terminal.line(issueLine(issue, terminal.paint));
+  const kept = issues.length;
+  const all = [...found.values()].reduce((sum, count) => sum + count, 0);
+  if (all > kept) await terminal.line(`and ${counted(all - kept, 'issue')} of the same kinds`);
+  const { files, directories, verified, seconds } = statistics;
+  const what = `${counted(files, 'file')}, ${counted(directories, 'directory')}`;
+  const effort = `${formatSize(verified)} verified in ${formatTime(seconds * 1000)}`;
+  const result = all === 0 ? verdict : `${verdict}, ${counted(all, 'issue')}`;
+  await terminal.line(`${image}: ${terminal.paint.bold(result)}; ${what}, ${effort}`);
+}
+
+function issueLine(issue: Issue, paint: Paint): string {
+  const { severity, code } = issue;
+  const colored = severity === 'warning' ? paint.yellow(severity) : paint.red(severity);
+  return `${colored} ${code}: ${describeIssue(issue)}`;
+}

@@ -1,0 +1,91 @@
+/**
+ * Images: opening the volume in an image file, and letting go of it whatever happens.
+ */
+import { type SyncFs, Volume, type VolumeOptions } from '../api/index.ts';
+import { errorCode, FilesystemError } from '../base/index.ts';
+import { FileDevice } from '../device/node.ts';
+import type { Place } from './place.ts';
+
+export interface OpenOptions {
+  /** For changing it, which nobody else may do meanwhile. Default: for reading, with others. */
+  readonly write?: boolean;
+  /** Permission bits that new files do not get; the process's own if it is left out. */
+  readonly umask?: number;
+}
+
+/** Runs `body` with the volume of an image. What it did is durable when this resolves. */
+export async function withVolume<Result>(
+  image: string,
+  { write = false, umask = process.umask() }: OpenOptions,
+  body: (volume: Volume) => Result | Promise<Result>,
+): Promise<Result> {
+  return await withDevice(image, { write }, async (device) => {
+    return await withVolumeOn(device, { umask, readOnly: !write }, body);
+  });
+}
+
+/** Runs `body` with the volume on a device, which stays open. */
+export async function withVolumeOn<Result>(
+  device: FileDevice,
+  options: VolumeOptions,
+  body: (volume: Volume) => Result | Promise<Result>,
+): Promise<Result> {
+  const volume = Volume.openSync(device, { ...owner(), ...options });
+  return await closing(volume, () => body(volume));
+}
+
+/** Runs `body` with the bytes of an image. */
+export async function withDevice<Result>(
+  image: string,
+  { write = false }: OpenOptions,
+  body: (device: FileDevice) => Result | Promise<Result>,
+): Promise<Result> {
+  const device = openDevice(image, write);
+  return await closing(device, () => body(device));
+}
+
+/** The files of a place: the live volume's, or a snapshot's. */
+export function filesOf(volume: Volume, { snapshot }: Place): SyncFs {
+  return snapshot === undefined ? volume.fs : volume.openSnapshotSync(snapshot).fs;
+}
+
+function openDevice(image: string, write: boolean): FileDevice {
+  try {
+    return FileDevice.open(image, { readOnly: !write });
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+    throw new FilesystemError('ENOENT', `Cannot open: ${absence(image)}`, { cause: error });
+  }
+}
+
+/** Says what to do about an image that is not there. */
+function absence(image: string): string {
+  const [, name, rest] = /^(.+?):(.*)$/su.exec(image) ?? [];
+  const hint =
+    name === undefined ? 'ramet create makes one' : `a path begins with /, as in ${name}:/${rest}`;
+  return `${image} does not exist; ${hint}`;
+}
+
+/** Closes what was open after `body`, whose own error counts more than one of closing. */
+async function closing<Result>(
+  resource: { close(): Promise<void> | undefined },
+  body: () => Result | Promise<Result>,
+): Promise<Result> {
+  let result: Result;
+  try {
+    result = await body();
+  } catch (error) {
+    try {
+      await resource.close();
+    } catch {
+      // It failed for the same reason, or for a lesser one.
+    }
+    throw error;
+  }
+  await resource.close();
+  return result;
+}
+
+function owner(): { uid: number; gid: number } {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+}

@@ -1,0 +1,38 @@
+/**
+ * Assemble: an engine from what a mount has found, or from the parts of a volume that is new.
+ * Nothing is read or written: {@link Engine.load} or {@link FormatVolume} come next.
+ */
+import { BlockCache } from '../cache/index.ts';
+import { imageSeed, type Superblock } from '../format/index.ts';
+import { Store } from '../store/index.ts';
+import { Engine } from './engine.ts';
+
+/** What a mount finds, or what a volume is made of. */
+export interface VolumeParts {
+  readonly superblock: Superblock;
+  /** The group index that the superblock names. */
+  readonly index: Uint32Array;
+  /** Place in the ring of the superblock; -1 for a volume that has none yet. */
+  readonly ring: number;
+}
+
+export interface EngineOptions {
+  /** Memory for cached and dirty blocks. */
+  readonly cacheBytes: number;
+  /** Bytes of counts that are kept in memory, beside the cache. */
+  readonly countCapacity: number;
+  /** Vnodes that are kept while nobody uses them. */
+  readonly vnodeLimit: number;
+  readonly readOnly: boolean;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** An engine that nobody drives yet. */
+export function assembleEngine(parts: VolumeParts, options: EngineOptions): Engine {
+  const { superblock, index, ring } = parts;
+  const { cacheBytes, countCapacity, vnodeLimit, readOnly, now } = options;
+  const blocks = new BlockCache({ capacity: cacheBytes, seed: imageSeed(superblock.uuid) });
+  const store = new Store({ blocks, superblock, index, ring, readOnly, countCapacity, now });
+  return new Engine(store, vnodeLimit);
+}

@@ -1,0 +1,447 @@
+/**
+ * Model: what a volume should look like, in plain objects. A clone is a deep copy here.
+ *
+ * It shares no code with the engine. Every operation is a *verdict*: the error that has to come, or
+ * a function that does it. So a test can ask first, let the engine try, and change the model only
+ * if the engine changed the volume.
+ */
+import type { ErrorCode } from '../../src/base/index.ts';
+
+export const BLOCK = 4096;
+
+export type Kind = 'file' | 'directory' | 'symlink' | 'fifo';
+export type Verdict = ErrorCode | (() => void);
+
+/** The scope of hard links. */
+export class ModelRealm {
+  readonly root: ModelInode;
+  readonly readOnly: boolean;
+
+  constructor(root: ModelInode, readOnly: boolean) {
+    this.root = root;
+    this.readOnly = readOnly;
+  }
+}
+
+/** Bytes with holes. */
+export class SparseBytes {
+  size = 0;
+  readonly blocks = new Map<number, Uint8Array>();
+
+  write(offset: number, data: Uint8Array): void {
+    for (let done = 0; done < data.length; ) {
+      const at = offset + done;
+      const from = at % BLOCK;
+      const part = data.subarray(done, done + BLOCK - from);
+      this.#block(Math.floor(at / BLOCK)).set(part, from);
+      done += part.length;
+    }
+    if (data.length > 0) this.size = Math.max(this.size, offset + data.length);
+  }
+
+  truncate(size: number): void {
+    for (const [index, block] of this.blocks) {
+      const start = index * BLOCK;
+      if (start >= size) this.blocks.delete(index);
+      else if (start + BLOCK > size) block.fill(0, size - start);
+    }
+    this.size = size;
+  }
+
+  /** What a read of at most `length` bytes at `offset` gives. */
+  read(offset: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
+    for (let done = 0; done < bytes.length; ) {
+      const at = offset + done;
+      const from = at % BLOCK;
+      const part = Math.min(BLOCK - from, bytes.length - done);
+      const block = this.blocks.get(Math.floor(at / BLOCK));
+      if (block !== undefined) bytes.set(block.subarray(from, from + part), done);
+      done += part;
+    }
+    return bytes;
+  }
+
+  copy(): SparseBytes {
+    const copy = new SparseBytes();
+    copy.size = this.size;
+    for (const [index, block] of this.blocks) copy.blocks.set(index, block.slice());
+    return copy;
+  }
+
+  #block(index: number): Uint8Array {
+    let block = this.blocks.get(index);
+    if (block === undefined) {
+      block = new Uint8Array(BLOCK);
+      this.blocks.set(index, block);
+    }
+    return block;
+  }
+}
+
+export class ModelInode {
+  readonly kind: Kind;
+  realm!: ModelRealm;
+  mode = 0;
+  uid = 0;
+  gid = 0;
+  nlink = 1;
+  atime = 0;
+  mtime = 0;
+  ctime = 0;
+  btime = 0;
+  data = new SparseBytes();
+  target = '';
+  readonly extended = new Map<string, Uint8Array>();
+  readonly entries = new Map<string, ModelInode>();
+  /** Of a directory. */
+  parent: ModelInode | undefined;
+  name = '';
+  /** It had two names once: it cannot leave its realm. */
+  linked = false;
+  /** Such a file may be below. */
+  linksBelow = false;
+  /** It was cloned read-only. */
+  readOnly = false;
+  opens = 0;
+  /** Realm and number, once they were seen: they never change. */
+  identity: string | undefined;
+
+  constructor(kind: Kind) {
+    this.kind = kind;
+  }
+
+  get isDirectory(): boolean {
+    return this.kind === 'directory';
+  }
+
+  isWithin(other: ModelInode): boolean {
+    for (let at: ModelInode | undefined = this; at !== undefined; at = at.parent) {
+      if (at === other) return true;
+    }
+    return false;
+  }
+}
+
+/** A name in a directory. */
+export interface Place {
+  readonly directory: ModelInode;
+  readonly name: string;
+}
+
+export class Model {
+  readonly root = directory();
+  readonly snapshots = directory();
+  /** Open inodes without names. */
+  readonly orphans = new Set<ModelInode>();
+
+  constructor() {
+    this.root.realm = new ModelRealm(this.root, false);
+    this.snapshots.realm = new ModelRealm(this.snapshots, false);
+  }
+
+  at({ directory, name }: Place): ModelInode | undefined {
+    return directory.entries.get(name);
+  }
+
+  create(place: Place, kind: Kind, attributes: { mode: number; target: string }, time: number) {
+    return this.#new(place, () => {
+      const inode = new ModelInode(kind);
+      Object.assign(inode, attributes, { atime: time, mtime: time, btime: time });
+      inode.realm = place.directory.realm;
+      if (inode.isDirectory) inode.nlink = 2;
+      this.#enter(place, inode, time);
+    });
+  }
+
+  link(target: ModelInode, place: Place, time: number): Verdict {
+    if (target.realm.readOnly || place.directory.realm.readOnly) return 'EROFS';
+    if (target.isDirectory) return 'EPERM';
+    if (target.realm !== place.directory.realm) return 'EXDEV';
+    return this.#new(place, () => {
+      // Of the first name too, which becomes a mere name.
+      for (const directory of this.#namesOf(target)) markLinksBelow(directory);
+      target.linked = true;
+      target.nlink++;
+      this.#enter(place, target, time);
+      markLinksBelow(place.directory);
+    });
+  }
+
+  unlink(place: Place, what: 'file' | 'directory' | 'tree', time: number): Verdict {
+    const target = this.at(place);
+    if (place.directory.realm.readOnly) return 'EROFS';
+    if (target === undefined) return 'ENOENT';
+    const refusal = what === 'tree' ? refuseTree(target) : refuseRemoval(target, what);
+    if (refusal !== undefined) return refusal;
+    return () => {
+      this.#leave(place, target, time);
+      if (what === 'tree') this.#dropTree(target);
+      else this.#dropName(target, time);
+    };
+  }
+
+  rename(from: Place, to: Place, noReplace: boolean, time: number): Verdict {
+    const source = this.at(from);
+    const target = this.at(to);
+    if (from.directory.realm.readOnly || to.directory.realm.readOnly) return 'EROFS';
+    if (source === undefined) return 'ENOENT';
+    if (source === target) return () => {};
+    if (target !== undefined) {
+      if (noReplace) return 'EEXIST';
+      const refusal = refuseRemoval(target, source.isDirectory ? 'directory' : 'file');
+      if (refusal !== undefined) return refusal;
+    }
+    if (source.isDirectory && to.directory.isWithin(source)) return 'EINVAL';
+    const bound = source.linked || (source.linksBelow && source.realm.root !== source);
+    if (bound && from.directory.realm !== to.directory.realm) return 'EXDEV';
+    return () => {
+      if (target !== undefined) {
+        this.#leave(to, target, time);
+        this.#dropName(target, time);
+      }
+      this.#leave(from, source, time);
+      if (source.realm.root !== source && source.realm !== to.directory.realm) openRealm(source);
+      this.#enter(to, source, time);
+      if (source.linked || (source.linksBelow && source.realm.root !== source)) {
+        markLinksBelow(to.directory);
+      }
+    };
+  }
+
+  clone(source: ModelInode, place: Place, readOnly: boolean, time: number): Verdict {
+    return this.#new(place, () => {
+      const copy = deepCopy(source, place.directory.realm, readOnly);
+      copy.btime = time;
+      this.#enter(place, copy, time);
+    });
+  }
+
+  setAttributes(
+    target: ModelInode,
+    change: { mode: number; uid: number; mtime: number },
+    time: number,
+  ) {
+    return this.#change(target, () => Object.assign(target, change, { ctime: time }));
+  }
+
+  setExtended(
+    target: ModelInode,
+    name: string,
+    value: Uint8Array | undefined,
+    time: number,
+  ): Verdict {
+    if (!target.realm.readOnly && value === undefined && !target.extended.has(name)) {
+      return 'ENODATA';
+    }
+    return this.#change(target, () => {
+      if (value === undefined) target.extended.delete(name);
+      else target.extended.set(name, value);
+      target.ctime = time;
+    });
+  }
+
+  write(target: ModelInode, offset: number, data: Uint8Array, time: number): Verdict {
+    if (target.isDirectory) return 'EISDIR';
+    if (target.kind !== 'file') return 'EINVAL';
+    return this.#change(target, () => {
+      target.data.write(offset, data);
+      target.mtime = time;
+      target.ctime = time;
+    });
+  }
+
+  truncate(target: ModelInode, size: number, time: number): Verdict {
+    if (target.isDirectory) return 'EISDIR';
+    if (target.kind !== 'file') return 'EINVAL';
+    return this.#change(target, () => {
+      target.data.truncate(size);
+      target.mtime = time;
+      target.ctime = time;
+    });
+  }
+
+  /** The last close of an inode without names ends it. */
+  close(inode: ModelInode): void {
+    inode.opens--;
+    if (inode.opens === 0) this.orphans.delete(inode);
+  }
+
+  /** The same once more, to compare with later. Nothing is open there. */
+  copy(): Model {
+    const copy = new Model();
+    const inodes = new Map<ModelInode, ModelInode>([
+      [this.root, copy.root],
+      [this.snapshots, copy.snapshots],
+    ]);
+    const realms = new Map<ModelRealm, ModelRealm>();
+    for (const inode of this.all)
+      if (!inodes.has(inode)) inodes.set(inode, new ModelInode(inode.kind));
+    for (const [from, to] of inodes) {
+      copyFields(from, to);
+      to.identity = from.identity;
+      to.readOnly = from.readOnly;
+      to.name = from.name;
+      to.parent = from.parent && inodes.get(from.parent);
+      for (const [name, child] of from.entries)
+        to.entries.set(name, inodes.get(child) as ModelInode);
+    }
+    for (const [from, to] of inodes) {
+      const { root, readOnly } = from.realm;
+      const realm = realms.get(from.realm) ?? new ModelRealm(inodes.get(root) ?? root, readOnly);
+      realms.set(from.realm, realm);
+      to.realm = realm;
+    }
+    return copy;
+  }
+
+  /** Every inode that has a name, each once. */
+  get all(): Set<ModelInode> {
+    const found = new Set<ModelInode>();
+    const visit = (inode: ModelInode): void => {
+      found.add(inode);
+      for (const child of inode.entries.values()) visit(child);
+    };
+    visit(this.root);
+    visit(this.snapshots);
+    return found;
+  }
+
+  #change(target: ModelInode, change: () => void): Verdict {
+    return target.realm.readOnly ? 'EROFS' : change;
+  }
+
+  #new({ directory, name }: Place, change: () => void): Verdict {
+    if (directory.realm.readOnly) return 'EROFS';
+    return directory.entries.has(name) ? 'EEXIST' : change;
+  }
+
+  #enter({ directory, name }: Place, inode: ModelInode, time: number): void {
+    directory.entries.set(name, inode);
+    if (inode.isDirectory) {
+      directory.nlink++;
+      inode.parent = directory;
+      inode.name = name;
+    }
+    inode.ctime = time;
+    directory.mtime = time;
+    directory.ctime = time;
+  }
+
+  #leave({ directory, name }: Place, inode: ModelInode, time: number): void {
+    directory.entries.delete(name);
+    if (inode.isDirectory) {
+      directory.nlink--;
+      inode.parent = undefined;
+    }
+    directory.mtime = time;
+    directory.ctime = time;
+  }
+
+  #dropName(inode: ModelInode, time: number): void {
+    inode.ctime = time;
+    inode.nlink = inode.isDirectory ? 0 : inode.nlink - 1;
+    if (inode.nlink === 0 && inode.opens > 0) this.orphans.add(inode);
+  }
+
+  #dropTree(top: ModelInode): void {
+    const gone = new Set<ModelInode>();
+    const visit = (inode: ModelInode): void => {
+      gone.add(inode);
+      for (const child of inode.entries.values()) visit(child);
+    };
+    visit(top);
+    for (const inode of gone) if (inode.opens > 0) this.orphans.add(inode);
+  }
+
+  #namesOf(target: ModelInode): ModelInode[] {
+    const named = (inode: ModelInode) => [...inode.entries.values()].includes(target);
+    return [...this.all].filter(named);
+  }
+}
+
+function directory(): ModelInode {
+  const inode = new ModelInode('directory');
+  inode.nlink = 2;
+  inode.mode = 0o755;
+  return inode;
+}
+
+function refuseRemoval(target: ModelInode, what: 'file' | 'directory'): ErrorCode | undefined {
+  if (target.realm.readOnly) return 'EROFS';
+  if (what === 'file') return target.isDirectory ? 'EISDIR' : undefined;
+  if (!target.isDirectory) return 'ENOTDIR';
+  return target.entries.size > 0 ? 'ENOTEMPTY' : undefined;
+}
+
+function refuseTree(target: ModelInode): ErrorCode | undefined {
+  if (!target.isDirectory) return 'ENOTDIR';
+  return target.linksBelow && target.realm.root !== target ? 'ENOTSUP' : undefined;
+}
+
+/** Up to the root of the realm, or to where it is known already. */
+function markLinksBelow(from: ModelInode): void {
+  for (let at: ModelInode | undefined = from; at !== undefined; at = at.parent) {
+    if (at.linksBelow) return;
+    at.linksBelow = true;
+    if (at.realm.root === at) return;
+  }
+}
+
+/** What leaves its realm becomes one. */
+function openRealm(source: ModelInode): void {
+  const old = source.realm;
+  const own = new ModelRealm(source, false);
+  const visit = (inode: ModelInode): void => {
+    if (inode.realm !== old) return;
+    inode.realm = own;
+    for (const child of inode.entries.values()) visit(child);
+  };
+  visit(source);
+}
+
+/** Everything once more; what was one inode with several names below is one again. */
+function deepCopy(source: ModelInode, realm: ModelRealm, readOnly: boolean): ModelInode {
+  if (!source.isDirectory) {
+    const copy = copyOf(source);
+    copy.nlink = 1;
+    copy.linked = false;
+    copy.realm = realm;
+    return copy;
+  }
+  const copies = new Map<ModelInode, ModelInode>();
+  const visit = (inode: ModelInode, outer: ModelRealm): ModelInode => {
+    const known = copies.get(inode);
+    if (known !== undefined) return known;
+    const copy = copyOf(inode);
+    copies.set(inode, copy);
+    const isRoot = inode === source || inode.realm.root === inode;
+    copy.readOnly = inode === source ? readOnly : inode.readOnly;
+    // A realm inside a read-only one cannot be changed either.
+    copy.realm = isRoot ? new ModelRealm(copy, outer.readOnly || copy.readOnly) : outer;
+    for (const [name, child] of inode.entries) {
+      const made = visit(child, copy.realm);
+      copy.entries.set(name, made);
+      if (made.isDirectory) {
+        made.parent = copy;
+        made.name = name;
+      }
+    }
+    return copy;
+  };
+  return visit(source, realm);
+}
+
+function copyOf(source: ModelInode): ModelInode {
+  const copy = new ModelInode(source.kind);
+  copyFields(source, copy);
+  return copy;
+}
+
+function copyFields(source: ModelInode, copy: ModelInode): void {
+  const { mode, uid, gid, nlink, atime, mtime, ctime, btime, target, linked, linksBelow } = source;
+  Object.assign(copy, { mode, uid, gid, nlink, atime, mtime, ctime, btime, target });
+  Object.assign(copy, { linked, linksBelow });
+  copy.data = source.data.copy();
+  for (const [name, value] of source.extended) copy.extended.set(name, value);
+}
