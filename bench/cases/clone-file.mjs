@@ -29,7 +29,7 @@ export async function* run({ folder, mounts }) {
   for (const extents of EXTENTS) vol.fs.closeSync(scatter(vol.fs, `/f${extents}`, extents));
   vol.syncSync();
   vol.fs.mkdirSync('/clones');
-  for (let i = 0; i < 500; i++) vol.cloneSync('/f1', `/clones/warm-${i}`);
+  for (let i = 0; i < 3000; i++) vol.cloneSync('/f1', `/clones/warm-${i}`);
   for (const extents of EXTENTS) {
     ours.push(timeUs(200, 7, (i) => vol.cloneSync(`/f${extents}`, `/clones/${extents}-${i}`)));
     vol.syncSync();

@@ -2,7 +2,7 @@
  * Call sites: which system call Node would name in the error of a call, and which paths.
  */
 import { FilesystemError } from '../base/index.ts';
-import type * as calls from './calls/index.ts';
+import type { calls } from './calls/index.ts';
 import type { CallSite } from './errors.ts';
 import { pathText } from './path.ts';
 

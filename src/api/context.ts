@@ -3,7 +3,8 @@
  */
 import { assert, FilesystemError } from '../base/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
-import type { Engine, Vnode } from '../volume/index.ts';
+import type { BufferedRead } from '../iomap/index.ts';
+import type { Engine, Vnode, WriteFile } from '../volume/index.ts';
 import { checkInteger } from './errors.ts';
 import { constants } from './flags.ts';
 import type { Walk } from './path.ts';
@@ -99,6 +100,9 @@ export class Context {
   readonly uid: number;
   readonly gid: number;
   readonly umask: number;
+  /** Operations that have ended and can be used again. */
+  readonly reads: BufferedRead[] = [];
+  readonly writes: WriteFile[] = [];
   readonly #now: () => number;
 
   constructor(options: ContextOptions) {
@@ -123,7 +127,7 @@ export class Context {
 
   /** Closes a file; the last user of an inode without names ends it. */
   *close(fd: number): Procedure<void> {
-    yield* this.#closed(this.files.remove(fd).vnode);
+    yield* this.closed(this.files.remove(fd).vnode);
   }
 
   /** Runs `body` with an open file, which may be closed meanwhile: it ends only afterwards. */
@@ -134,11 +138,12 @@ export class Context {
       return yield* body(file);
     } finally {
       vnode.opens--;
-      yield* this.#closed(vnode);
+      yield* this.closed(vnode);
     }
   }
 
-  *#closed(vnode: Vnode): Procedure<void> {
+  /** After an inode has lost a user: the last one of an inode without names ends it. */
+  *closed(vnode: Vnode): Procedure<void> {
     const end = this.engine.closed(vnode);
     if (end !== undefined) yield* run(end);
   }

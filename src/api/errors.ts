@@ -122,6 +122,20 @@ export function checkInteger(name: string, value: unknown, low: number, high: nu
   return value;
 }
 
+/** Checks what an access is asked for, or how a copy is made, in Node's words for that. */
+export function checkChoice(mode: unknown, most: number): number {
+  if (mode === undefined || mode === null) return 0;
+  if (typeof mode !== 'number' || !Number.isInteger(mode)) {
+    throw Object.assign(new TypeError('mode must be int32 or null/undefined'), {
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
+  }
+  if (mode >= 0 && mode <= most) return mode;
+  throw Object.assign(new RangeError(`mode is out of range: >= 0 && <= ${most}`), {
+    code: 'ERR_OUT_OF_RANGE',
+  });
+}
+
 /** Checks a boolean option; absent means false. */
 export function checkFlag(name: string, value: unknown): boolean {
   if (value === undefined) return false;

@@ -1,7 +1,7 @@
 /**
  * Flags of open(2) and the other constants of `node:fs`, with Linux's numbers everywhere.
  */
-import { argumentValueError } from './errors.ts';
+import { argumentValueError, checkInteger } from './errors.ts';
 
 export const constants = {
   F_OK: 0,
@@ -73,7 +73,7 @@ export function openFlags(flags: unknown, otherwise: string): number {
 /** The permission bits of a `mode` argument: a number, or a string in octal. */
 export function modeBits(mode: unknown, otherwise: number): number {
   if (mode === undefined || mode === null) return otherwise;
-  if (typeof mode === 'number' && Number.isInteger(mode) && mode >= 0) return mode;
+  if (typeof mode === 'number') return checkInteger('mode', mode, 0, 2 ** 32 - 1);
   if (typeof mode === 'string' && /^[0-7]+$/u.test(mode)) return Number.parseInt(mode, 8);
   throw argumentValueError('mode', 'must be a 32-bit unsigned integer or an octal string', mode);
 }

@@ -11,7 +11,7 @@ import { WriteFile } from '../volume/index.ts';
 import { type CallName, siteOf } from './call-sites.ts';
 import type { OpenDirectory } from './calls/directories.ts';
 import { checkPart, checkRange, readableFile, writableFile } from './calls/files.ts';
-import * as calls from './calls/index.ts';
+import { calls } from './calls/index.ts';
 import { isPieces } from './calls/whole-files.ts';
 import type { Context } from './context.ts';
 import { Dir } from './dir.ts';

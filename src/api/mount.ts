@@ -1,7 +1,7 @@
 /**
  * Mount: from a device to an engine that runs, with a new volume made first if that was asked for.
  */
-import { argumentError, FilesystemError, GIB, MIB, type Operation } from '../base/index.ts';
+import { argumentError, FilesystemError, GIB, KIB, MIB, type Operation } from '../base/index.ts';
 import type { Device } from '../device/index.ts';
 import { type CountWidth, LABEL_MAX, timeFromMs } from '../format/index.ts';
 import {
@@ -27,7 +27,7 @@ export interface VolumeOptions {
   readonly overwrite?: boolean | undefined;
   /** Bytes of a new volume; the whole device if it is left out, 16 GiB for a new file. */
   readonly size?: number | undefined;
-  /** Memory for cached and dirty blocks, at least 4 MiB; 256 MiB if it is left out. */
+  /** Memory for blocks, counts and inodes, at least 4 MiB; 256 MiB if it is left out. */
   readonly cacheBytes?: number | undefined;
   readonly readOnly?: boolean | undefined;
   /** Name of a new volume, up to 64 bytes. */
@@ -52,8 +52,16 @@ export interface VolumeOptions {
 export const DEFAULT_SIZE = 16 * GIB;
 const DEFAULT_CACHE = 256 * MIB;
 const MINIMUM_CACHE = 4 * MIB;
-/** Vnodes that are kept while nobody uses them. */
-const VNODE_LIMIT = 16384;
+/**
+ * Of `cacheBytes`: an eighth for counts, and a quarter, up to 64 MiB, for inodes. An inode in use
+ * has 1 KiB; those that were dropped fill the JavaScript heap to 32 times that before they are
+ * collected. The rest are blocks.
+ */
+const COUNT_PARTS = 8;
+const INODE_PARTS = 4;
+const INODE_BYTES_MAX = 64 * MIB;
+const INODE_BYTES = 8 * KIB;
+const VNODES_MIN = 256;
 
 /** @throws {RangeError} if an option is outside its limits; nothing was touched */
 export function checkOptions(options: VolumeOptions): void {
@@ -138,11 +146,12 @@ function* createEngine(device: Device, options: VolumeOptions): Procedure<Engine
 
 function makeEngine(options: VolumeOptions, parts: VolumeParts, readOnly: boolean): Engine {
   const cacheBytes = options.cacheBytes ?? DEFAULT_CACHE;
-  const countCapacity = Math.floor(cacheBytes / 8);
+  const countCapacity = Math.floor(cacheBytes / COUNT_PARTS);
+  const inodeBytes = Math.min(INODE_BYTES_MAX, Math.floor(cacheBytes / INODE_PARTS));
   return assembleEngine(parts, {
-    cacheBytes: cacheBytes - countCapacity,
+    cacheBytes: cacheBytes - countCapacity - inodeBytes,
     countCapacity,
-    vnodeLimit: VNODE_LIMIT,
+    vnodeLimit: Math.max(VNODES_MIN, Math.floor(inodeBytes / INODE_BYTES)),
     readOnly,
     now: options.now ?? Date.now,
   });

@@ -6,8 +6,16 @@
  */
 import { binaryFromText, binaryString, FilesystemError } from '../base/index.ts';
 import { InodeKind } from '../format/index.ts';
-import { checkName, type Engine, lookup, readTarget, type Vnode } from '../volume/index.ts';
-import { argumentTypeError, argumentValueError, hasCode } from './errors.ts';
+import {
+  checkName,
+  type Engine,
+  glance,
+  lookup,
+  peek,
+  readTarget,
+  type Vnode,
+} from '../volume/index.ts';
+import { argumentTypeError, argumentValueError } from './errors.ts';
 import { type Procedure, run } from './procedure.ts';
 
 /** What a path argument may be; a URL is one with the `file:` scheme. */
@@ -136,12 +144,9 @@ export function isSpecial(name: string): boolean {
 export function* childOf(engine: Engine, place: Place): Procedure<Vnode | undefined> {
   const { directory, name } = place;
   checkName(name);
-  try {
-    return cachedChild(directory, name) ?? (yield* run(lookup(engine, directory, name)));
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const near = cachedChild(directory, name) ?? glance(engine, directory, name);
+  if (near !== undefined) return near ?? undefined;
+  return ((yield peek(engine, directory, name)) as Vnode | null) ?? undefined;
 }
 
 function* parentFrom(
@@ -150,11 +155,12 @@ function* parentFrom(
   path: string,
   links: { left: number },
 ): Procedure<Place> {
-  const trimmed = path.replace(/\/+$/u, '');
+  const trimmed = path.endsWith('/') ? path.replace(/\/+$/u, '') : path;
   const cut = trimmed.lastIndexOf('/');
   const name = trimmed.slice(cut + 1);
   const above = cut < 0 && trimmed !== '' ? '.' : trimmed.slice(0, cut + 1) || '/';
-  const directory = yield* walkFrom({ ...walk, follow: true }, start, above, links);
+  // A path that ends with a slash is followed to its end, whatever the walk does with the last name.
+  const directory = yield* walkFrom(walk, start, above, links);
   if (directory.isDirectory) return { directory, name, slash: trimmed.length < path.length };
   directory.holds--;
   throw new FilesystemError('ENOTDIR', 'Cannot use a file as a directory');
@@ -189,7 +195,9 @@ function* walkFrom(
       const name = names[i] as string;
       const last = i === names.length - 1 || (directoryWanted && i === names.length - 2);
       if (name === '') continue;
-      const next = yield* enter(walk, at, name, last && !directoryWanted, links);
+      // Most of a path is directories in memory: no step of its own for them.
+      let next = cachedDirectory(at, name);
+      next ??= yield* enter(walk, at, name, last && !directoryWanted, links);
       at.holds--;
       at = next;
     }
@@ -218,10 +226,20 @@ function* enter(
     return next;
   }
   checkName(name);
-  const found = cachedChild(at, name) ?? (yield* run(lookup(walk.engine, at, name)));
+  const near = cachedChild(at, name) ?? glance(walk.engine, at, name);
+  const found = near ?? (yield* run(lookup(walk.engine, at, name)));
   if (found.kind !== InodeKind.SYMLINK || (last && !walk.follow)) return found;
   const target = yield* follow(walk, found, links);
   return yield* walkFrom({ ...walk, follow: true }, at, target, links);
+}
+
+/** A directory in memory, held. */
+function cachedDirectory(at: Vnode, name: string): Vnode | undefined {
+  const child = at.children?.get(name);
+  if (child === undefined || !child.isDirectory) return undefined;
+  child.used = true;
+  child.holds++;
+  return child;
 }
 
 /** A child in memory needs no operation. */

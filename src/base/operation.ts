@@ -12,7 +12,7 @@
  *     changes nothing that anybody else can see; applying cannot fail.
  * O2. Planning goes on after a miss as far as it can, so that independent needs travel together.
  * O3. Whoever steps an operation may be a different driver each time; nobody steps it twice at
- * once.
+ *     once.
  */
 import { AssertionError } from './assert.ts';
 import type { Frame } from './units.ts';

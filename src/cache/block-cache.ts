@@ -37,6 +37,7 @@ import {
 const BLOCK = 0;
 const STATE = 1;
 const SEEN = 2;
+const CHECKSUM = 3;
 const STRIDE = 4;
 
 /** The state word: the state in the low bits, the number of pins above. */
@@ -48,7 +49,10 @@ const State = { FREE: 0, HELD: 1, LOADING: 2, CLEAN: 3, DIRTY: 4, STALE: 5 } as 
 /** What a block is expected to be: its name in messages, and a test that a hostile image fails. */
 export interface BlockKind {
   readonly name: string;
-  /** What makes the frame's content unfit, or undefined. Runs once, when the block is loaded. */
+  /**
+   * What makes the frame's content unfit, or undefined. Runs when the block is loaded, and again
+   * only if it is looked for as another kind.
+   */
   fault?(words: Uint32Array, base: number, bytes: Uint8Array): string | undefined;
 }
 
@@ -75,7 +79,7 @@ export class BlockCache {
   readonly frameCount: number;
   /** Frames that cannot be taken now (C3). */
   busy = 0;
-  /** Loads and lookups since the cache was made, for measurements. */
+  /** Loads since the cache was made, for measurements. */
   loads = 0;
   /**
    * Where memory comes from when all of it is busy: set by the volume, it writes back or commits.
@@ -86,7 +90,8 @@ export class BlockCache {
 
   /**
    * All state of a frame side by side, so that a lookup touches one line of the host's cache: the
-   * block, the state with the pins, and the round in which the frame was seen last.
+   * block, the state with the pins, the round in which the frame was seen last, and the checksum
+   * of its content as far as that is known, or 0.
    */
   readonly #frames: Uint32Array;
   /** The round of planning under way, and how many frames were seen in it. */
@@ -106,6 +111,8 @@ export class BlockCache {
   #hand = 0;
   readonly #loading = new Map<Frame, LoadBlock>();
   readonly #views: (Uint8Array | undefined)[];
+  /** As what the content of a frame was verified; undefined for what was made here. */
+  readonly #kinds: (BlockKind | undefined)[];
 
   constructor(options: BlockCacheOptions) {
     const frames = Math.floor(options.capacity / BLOCK_SIZE);
@@ -124,6 +131,7 @@ export class BlockCache {
     for (let i = 0; i < frames; i++) this.#free[i] = frames - 1 - i;
     this.#freeCount = frames;
     this.#views = new Array(frames);
+    this.#kinds = new Array(frames);
   }
 
   /** Frames that can be taken in this turn. */
@@ -230,7 +238,9 @@ export class BlockCache {
     if (this.#stateOf(frame) !== State.CLEAN || this.#isPinned(frame)) return false;
     this.forget(block);
     this.#unlink(frame);
+    const kind = this.#kinds[frame];
     this.#enter(frame, block, State.DIRTY);
+    this.#kinds[frame] = kind;
     this.busy++;
     return true;
   }
@@ -310,6 +320,7 @@ export class BlockCache {
   copyFrame(from: Frame, to: Frame): void {
     const start = from * BLOCK_SIZE;
     this.bytes.copyWithin(to * BLOCK_SIZE, start, start + BLOCK_SIZE);
+    this.#kinds[to] = this.#kinds[from];
   }
 
   checksumOf(frame: Frame): number {
@@ -326,10 +337,34 @@ export class BlockCache {
     }
   }
 
-  /** Called by {@link LoadBlock}: the load ended, well or not. */
-  loaded(frame: Frame, good: boolean): void {
+  /** The content of a dirty frame is final, and this is its checksum. */
+  sealed(frame: Frame, checksum: number): void {
+    this.#frames[frame * STRIDE + CHECKSUM] = checksum;
+  }
+
+  /**
+   * What makes the frame of a node unfit to be what a slot says of it, or undefined. It was
+   * verified for the first slot that named it, and as what that one said it is; another slot may
+   * say otherwise. Dirty frames were filled by us. `checksum`: what the slot states, if it does.
+   */
+  misfit(frame: Frame, kind: BlockKind, checksum: number | undefined): string | undefined {
+    if (kind.fault === undefined || this.#stateOf(frame) === State.DIRTY) return undefined;
+    const found = this.#frames[frame * STRIDE + CHECKSUM] as number;
+    if (checksum !== undefined && found !== checksum) {
+      return `checksum is 0x${found.toString(16)}, wanted 0x${checksum.toString(16)}`;
+    }
+    if (this.#kinds[frame] === kind) return undefined;
+    const fault = kind.fault(this.words, frame * BLOCK_WORDS, this.bytes);
+    if (fault === undefined) this.#kinds[frame] = kind;
+    return fault;
+  }
+
+  /** Called by {@link LoadBlock}: the load ended, well (as what?) or not. */
+  loaded(frame: Frame, as: LoadRequest | undefined): void {
     this.#loading.delete(frame);
-    if (good) {
+    if (as !== undefined) {
+      this.#kinds[frame] = as.kind;
+      this.#frames[frame * STRIDE + CHECKSUM] = as.checksum;
       this.#setState(frame, State.CLEAN);
       this.#see(frame);
       if (!this.#isPinned(frame)) this.busy--;
@@ -411,7 +446,9 @@ export class BlockCache {
 
   #enter(frame: Frame, block: Block, state: number): void {
     this.#setState(frame, state);
+    this.#kinds[frame] = undefined;
     this.#frames[frame * STRIDE + BLOCK] = block;
+    this.#frames[frame * STRIDE + CHECKSUM] = 0;
     const table = this.#table;
     const mask = table.length - 1;
     let at = Math.imul(block, 0x9e3779b1) >>> this.#shift;
@@ -486,7 +523,7 @@ class LoadBlock extends Io {
   finish(error: Error | undefined): Io | undefined {
     const finding = error ?? this.#verify();
     if (finding === undefined) {
-      this.#cache.loaded(this.#frame, true);
+      this.#cache.loaded(this.#frame, this.#request);
       if (this.#first?.error !== undefined) {
         this.#cache.onRepairable?.(this.#request.block, this.#first.error);
         this.#first.error = undefined;
@@ -498,7 +535,7 @@ class LoadBlock extends Io {
     if (this.#first === undefined && (this.#request.flags & LoadFlag.TWIN) !== 0) {
       return new LoadBlock(this.#cache, this.#frame, this.#request, this);
     }
-    this.#cache.loaded(this.#frame, false);
+    this.#cache.loaded(this.#frame, undefined);
     return undefined;
   }
 

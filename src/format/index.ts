@@ -70,6 +70,7 @@ export * from './slot.ts';
 export {
   decodeSuperblock,
   encodeSuperblock,
+  hasSaneState,
   imageSeed,
   isFault,
   KNOWN_INCOMPATIBLE,

@@ -1,8 +1,8 @@
 /**
  * Mutation: one change of a volume as plain data.
  *
- * Everything that changes a volume is one of these records, executed by one function. The intent
- * log writes them, recovery and tests replay them. A record says what was decided, not what was
+ * Everything that changes a volume is one of these records, executed by one function. An
+ * intent log is made of them, recovery and tests replay them. A record says what was decided, not what was
  * asked for: the inode number that was given, the time that was stamped, the realm that was opened.
  *
  * M1. Inodes are named by *handles*, numbers that a BIND record or the record that created the

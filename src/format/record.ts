@@ -45,7 +45,7 @@
 import { assert, checksum64, high32, low32, roundUp } from '../base/index.ts';
 import { TreeKind } from './keyed-node.ts';
 import { EMBEDDED_SLOTS, MAP_DEPTH_MAX, MAP_FANOUT } from './map-node.ts';
-import { SLOT_SIZE, SLOT_WORDS } from './slot.ts';
+import { SLOT_SIZE, SLOT_WORDS, slotFault } from './slot.ts';
 
 export const InodeKind = {
   FILE: 1,
@@ -291,6 +291,40 @@ export function recordFault(bytes: Uint8Array, at: number, length: number): stri
     return `its attributes have ${shape.attributesLength} blocks`;
   }
   return undefined;
+}
+
+/** What makes a slot of a record that is fit otherwise one that no volume has, or undefined. */
+export function recordSlotFault(bytes: Uint8Array, at: number): string | undefined {
+  if (recordKind(bytes, at) === InodeKind.LINK) return undefined;
+  const { flags } = readShape(bytes, at, scratchShape);
+  const { slots, slotCount, attributeSlot, links } = layoutRecord(scratchShape, scratchLayout);
+  for (let i = 0; i < slotCount; i++) {
+    const fault = slotFault(bytes, at + slots + i * SLOT_SIZE);
+    if (fault !== undefined) return `in slot ${i}, ${fault}`;
+  }
+  const others = [
+    (flags & InodeFlag.ATTR_BLOCKS) !== 0 ? attributeSlot : 0,
+    (flags & InodeFlag.LINKS) !== 0 ? links : 0,
+  ];
+  for (const other of others) {
+    const fault = other === 0 ? undefined : slotFault(bytes, at + other);
+    if (fault !== undefined) return `in the slot at ${other}, ${fault}`;
+  }
+  return undefined;
+}
+
+const DOT = 0x2e;
+const SLASH = 0x2f;
+
+/** What makes `length` bytes at `at` a name that no directory has, or undefined. */
+export function nameFault(bytes: Uint8Array, at: number, length: number): string | undefined {
+  let dots = 0;
+  for (let i = at; i < at + length; i++) {
+    const byte = bytes[i] as number;
+    if (byte === 0 || byte === SLASH) return 'its name has a NUL or a slash';
+    if (byte === DOT) dots++;
+  }
+  return length === 0 || (dots === length && dots <= 2) ? 'its name is no name' : undefined;
 }
 
 function u16(bytes: Uint8Array, at: number): number {

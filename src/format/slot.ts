@@ -41,6 +41,8 @@ export const NOCSUM = 0x10;
 export const TWIN = 0x20;
 /** Memory only: the checksum is not known yet. Never on a device. */
 export const DIRTY = 0x80;
+/** Bits that the flags of a slot on a device may have. */
+const SLOT_FLAGS = KIND_MASK | NOCSUM | TWIN;
 
 export function slotKind(words: Uint32Array, at: number): SlotKind {
   return (((words[at + 1] as number) >>> 8) & KIND_MASK) as SlotKind;
@@ -104,6 +106,18 @@ export function copySlot(from: Uint32Array, i: number, to: Uint32Array, j: numbe
   to[j + 1] = from[i + 1] as number;
   to[j + 2] = from[i + 2] as number;
   to[j + 3] = from[i + 3] as number;
+}
+
+/**
+ * What makes the slot at byte `at` one that no volume has, or undefined. Its block is still to be
+ * compared with the size of the volume.
+ */
+export function slotFault(bytes: Uint8Array, at: number): string | undefined {
+  const flags = bytes[at + 5] as number;
+  if ((flags & KIND_MASK) > SlotKind.UNWRITTEN || (flags & ~SLOT_FLAGS) !== 0) {
+    return `its flags are 0x${flags.toString(16)}`;
+  }
+  return bytes[at + 4] === 0 ? undefined : 'its block has more than 32 bits';
 }
 
 /** The checksum is known now: stores it and takes DIRTY away. */

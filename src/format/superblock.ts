@@ -56,7 +56,7 @@ import {
 } from '../base/index.ts';
 import type { CountWidth } from './counts.ts';
 import { countSlotSize, type Geometry, isSound } from './geometry.ts';
-import { SLOT_WORDS } from './slot.ts';
+import { DIRTY, SLOT_WORDS, slotFlags } from './slot.ts';
 import { getTime, setTime, type Time } from './time.ts';
 
 export const MAGIC: readonly number[] = [0x72, 0x61, 0x6d, 0x65, 0x74, 0x0d, 0x0a, 0x1a];
@@ -68,6 +68,10 @@ export const LABEL_MAX = 64;
 export const KNOWN_READ_ONLY = 0;
 export const KNOWN_INCOMPATIBLE = 0;
 
+/** A birth has 48 bits, an inode number 40; half of the realms stand in for others. */
+const TXG_MAX = 2 ** 48 - 1;
+const INODE_MAX = 2 ** 40;
+const REALM_MAX = 2 ** 52;
 const CHECKSUM_XXH64 = 1;
 const SELF = BLOCK_SIZE - 8;
 
@@ -237,6 +241,17 @@ function decodeGeometry(view: DataView, bytes: Uint8Array): Geometry | undefined
     logBlocks: view.getUint32(104, true),
   };
   return isSound(geometry) ? geometry : undefined;
+}
+
+/** False for counters that no volume comes to: arithmetic with them would not be exact. */
+export function hasSaneState({ geometry, state }: Superblock): boolean {
+  return (
+    state.txg < TXG_MAX &&
+    state.nextInode <= INODE_MAX &&
+    state.nextRealm < REALM_MAX &&
+    state.freeBlocks <= geometry.blockCount &&
+    (slotFlags(state.metaRoot, 0) & DIRTY) === 0
+  );
 }
 
 export function isFault(found: Superblock | SuperblockFault): found is SuperblockFault {

@@ -11,9 +11,8 @@
  *   offset       the filesystem      every operation    "   file bytes, block-aligned
  *   length       the filesystem      every operation    "   bytes, above 0
  *   address      the filesystem      read, write        "   MAPPED: device bytes
- *   checksums    the filesystem      read, write        "   MAPPED: one word per block, or
- *   undefined inline       the filesystem      read, write        "   INLINE: the bytes, from file
- *   offset 0
+ *   checksums    the filesystem      read, write        "   MAPPED: one word per block, or none
+ *   inline       the filesystem      read, write        "   INLINE: the file's bytes from 0 on
  *
  * P1. The first source of a read, and the destination of a write, cover the first byte asked for.
  * P2. Sources follow each other without gaps; those of a write cover every block that

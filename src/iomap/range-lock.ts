@@ -27,8 +27,11 @@ export interface LockRange {
   readonly exclusive: boolean;
 }
 
+/** Of locks that nobody uses: most of them, and every file has two. */
+const NOBODY: readonly Entry[] = [];
+
 export class RangeLock {
-  readonly #entries: Entry[] = [];
+  #entries: readonly Entry[] = NOBODY;
 
   /** True if nobody holds or wants any range. */
   get idle(): boolean {
@@ -54,7 +57,7 @@ export class RangeLock {
         );
       }
     }
-    this.#entries.push({ owner, ...range });
+    this.#entries = [...this.#entries, { owner, ...range }];
     return this.#held(this.#entries.length - 1, plan);
   }
 
@@ -70,9 +73,9 @@ export class RangeLock {
 
   /** Takes back everything `owner` holds or waits for. */
   release(owner: Operation<unknown>): void {
-    for (let i = this.#entries.length - 1; i >= 0; i--) {
-      if (this.#entries[i]?.owner === owner) this.#entries.splice(i, 1);
-    }
+    if (this.idle) return;
+    const others = this.#entries.filter((entry) => entry.owner !== owner);
+    this.#entries = others.length === 0 ? NOBODY : others;
   }
 
   #held(index: number, plan: Plan): boolean {

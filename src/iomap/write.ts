@@ -37,7 +37,7 @@ type Fill = (bytes: Uint8Array, start: number, at: number, length: number) => vo
 
 /**
  * One chunk of any operation that changes bytes through folios: what {@link BufferedWrite} copies
- * and {@link ZeroTail} clears goes the same way.
+ * and `Truncate` clears goes the same way.
  */
 export class DirtyChunk {
   readonly #request = new MappingRequest();

@@ -26,6 +26,7 @@ import {
   countSlotStart,
   countTableSize,
   type Geometry,
+  type GroupEntry,
   getCount,
   groupLength,
   isFixedBlock,
@@ -111,6 +112,8 @@ export class Groups {
   free = 0;
   /** Blocks that may be handed out, in all groups. */
   idle = 0;
+  /** Told when counts turn out to be wrong while a change is being applied. */
+  onContradiction: (error: Error) => void = () => {};
   /** Largest count; a block that has it is copied instead of shared. */
   readonly limit: number;
 
@@ -165,8 +168,13 @@ export class Groups {
     }
     const entry = readGroupEntry(this.index, group);
     if (entry.txg === 0) {
-      this.#enter(newGroup(this.geometry, group));
+      const fresh = newGroup(this.geometry, group);
+      if (fresh.free !== entry.free) throw indexError(this.geometry, group, entry);
+      this.#enter(fresh);
       return true;
+    }
+    if (entry.width < NARROWEST || entry.width > this.geometry.countCap || entry.current > 1) {
+      throw indexError(this.geometry, group, entry);
     }
     let load = this.#loads.get(group);
     if (load === undefined) {
@@ -180,6 +188,33 @@ export class Groups {
   /** Brings in the counts that say who uses `block`. */
   wantBlock(block: Block, plan: Plan): boolean {
     return this.want(this.groupOf(block), plan);
+  }
+
+  /**
+   * The same for a block that a slot names.
+   * @throws {CorruptionError} if no slot may name it, or if it counts as free
+   */
+  wantNamed(block: Block, plan: Plan): boolean {
+    if (!this.wantStale(block, plan)) return false;
+    if (this.count(block) > 0) return true;
+    throw new CorruptionError('count', block * BLOCK_SIZE, 'it is 0, and a slot names the block');
+  }
+
+  /** The same where the slot may be one that an inode in memory has replaced: it may be free. */
+  wantStale(block: Block, plan: Plan): boolean {
+    if (block >= this.geometry.blockCount || isFixedBlock(this.geometry, block)) {
+      const finding = 'it names a block that is outside the volume, or has a fixed use';
+      throw new CorruptionError('slot', block * BLOCK_SIZE, finding);
+    }
+    return this.wantBlock(block, plan);
+  }
+
+  /** The same for the second copy of a node, which nothing else names. */
+  wantTwin(block: Block, plan: Plan): boolean {
+    if (!this.wantNamed(block, plan)) return false;
+    const count = this.count(block);
+    if (count === 1) return true;
+    throw new CorruptionError('count', block * BLOCK_SIZE, `it is ${count} for a second copy`);
   }
 
   count(block: Block): number {
@@ -199,7 +234,7 @@ export class Groups {
     assert(count <= this.limit, () => `block ${block} is shared beyond its limit`);
     if (count > countLimit(group.width)) this.#widen(group);
     if (count === 1) {
-      assert(!group.isIdle(i), () => `block ${block} is used without being handed out`);
+      if (group.isIdle(i)) throw this.#contradiction(block, 'is used without being handed out');
       group.free--;
       this.free--;
     }
@@ -209,12 +244,13 @@ export class Groups {
 
   /**
    * One slot less names `block`. Returns how many still do; 0: the caller decides when it is idle.
+   * @throws {CorruptionError} if several slots of one node name it and the counts do not know
    */
   decrement(block: Block): number {
     const group = this.#resident(block);
     const i = block - group.start;
     const count = getCount(group.counts, group.width, i) - 1;
-    assert(count >= 0, () => `block ${block} is released more often than it is used`);
+    if (count < 0) throw this.#contradiction(block, 'is released more often than it is used');
     setCount(group.counts, group.width, i, count);
     if (count === 0) {
       group.free++;
@@ -296,6 +332,13 @@ export class Groups {
     this.#bytes += footprint(group);
   }
 
+  /** Counts that are too low show when it is too late: half of a change has been applied. */
+  #contradiction(block: Block, finding: string): CorruptionError {
+    const error = new CorruptionError('count', block * BLOCK_SIZE, `block ${block} ${finding}`);
+    this.onContradiction(error);
+    return error;
+  }
+
   #resident(block: Block): Group {
     const group = this.#groups[Math.floor(block / this.geometry.groupBlocks)];
     assert(group !== undefined, () => `the counts of block ${block} were not planned for`);
@@ -328,6 +371,13 @@ export function newGroup(geometry: Geometry, index: number): Group {
     if (isFixedBlock(geometry, (start + i) as Block)) setCount(counts, NARROWEST, i, 1);
   }
   return new Group(geometry, index, counts, NARROWEST);
+}
+
+/** The index says of a group what cannot be. */
+function indexError(geometry: Geometry, group: number, entry: GroupEntry): CorruptionError {
+  const { width, current, free } = entry;
+  const finding = `the entry of group ${group} has width ${width}, slot ${current}, ${free} free`;
+  return new CorruptionError('group index', geometry.indexStart * BLOCK_SIZE, finding);
 }
 
 /** Bytes of a count table on the device: whole blocks. */
@@ -387,7 +437,12 @@ class LoadGroup extends Io {
       countTableSize(groupLength(geometry, this.#group), this.#width),
     );
     const group = new Group(geometry, this.#group, counts, this.#width);
-    this.#groups.entered(group, this.#group);
+    const entry = readGroupEntry(this.#groups.index, this.#group);
+    if (group.free === entry.free) this.#groups.entered(group, this.#group);
+    else {
+      this.error = indexError(geometry, this.#group, entry);
+      this.#groups.entered(undefined, this.#group);
+    }
     return undefined;
   }
 }

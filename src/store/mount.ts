@@ -20,6 +20,7 @@ import {
 } from '../base/index.ts';
 import {
   decodeSuperblock,
+  hasSaneState,
   imageSeed,
   indexPlace,
   isFault,
@@ -120,7 +121,9 @@ export class Mount extends PlannedOperation<Mounted> {
       if (!io.finished) return;
       const found = decodeSuperblock(io.buffers[0] as Uint8Array);
       if (isFault(found)) this.#faults.push(found);
-      else this.#candidates.push({ superblock: found, ring });
+      else if (!hasSaneState(found)) {
+        this.#faults.push({ kind: 'damaged', finding: 'its counters cannot be' });
+      } else this.#candidates.push({ superblock: found, ring });
     });
     this.#io = [];
   }

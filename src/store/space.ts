@@ -36,7 +36,7 @@ export class Space {
    */
   readers = 0;
   readonly #blocks: BlockCache;
-  /** Freed in the open txg, in the one before it, and in the one before that (A2). */
+  /** Freed in the open txg, and in those that no commit has made idle yet (A2). */
   #freedNow: Block[] = [];
   #freedBefore: Block[] = [];
   #nodeCursor: number;

@@ -6,6 +6,7 @@
  */
 import {
   assert,
+  BLOCK_SIZE,
   BLOCK_WORDS,
   type Block,
   CorruptionError,
@@ -105,6 +106,7 @@ export class Store {
       index: options.index,
       capacity: options.countCapacity,
     });
+    this.groups.onContradiction = (error) => this.latch(error);
     this.space = new Space(this.groups, this.blocks);
     this.dirty = new DirtyList(this.blocks.frameCount);
     this.#twins = new Uint8Array(this.blocks.frameCount);
@@ -180,15 +182,28 @@ export class Store {
     const block = slotBlock(words, at);
     const flags = slotFlags(words, at);
     if (block >= this.superblock.geometry.blockCount) {
-      throw new CorruptionError(kind.name, block * 4096, 'it is outside the volume');
+      throw new CorruptionError(kind.name, block * BLOCK_SIZE, 'it is outside the volume');
     }
     const found = this.blocks.find(block);
-    if (found !== NO_FRAME) return found;
+    if (found !== NO_FRAME) {
+      const stated = (flags & (DIRTY | NOCSUM)) === 0 ? slotChecksum(words, at) : undefined;
+      const fault = this.blocks.misfit(found, kind, stated);
+      if (fault === undefined) return found;
+      throw new CorruptionError(kind.name, block * BLOCK_SIZE, fault);
+    }
     assert((flags & DIRTY) === 0, () => `block ${block} is dirty and not in memory`);
     const load =
       ((flags & NOCSUM) !== 0 ? LoadFlag.UNVERIFIED : 0) |
       ((flags & TWIN) !== 0 ? LoadFlag.TWIN : 0);
     return this.blocks.want(plan, block, slotChecksum(words, at), load, kind);
+  }
+
+  /** Brings in the counts of a slot's target, and of its second copy. False: the plan has needs. */
+  wantCounts(words: Uint32Array, at: number, plan: Plan): boolean {
+    const block = slotBlock(words, at);
+    const counted = this.groups.wantNamed(block, plan);
+    if ((slotFlags(words, at) & TWIN) === 0) return counted;
+    return this.groups.wantTwin((block + 1) as Block, plan) && counted;
   }
 
   /** The target of a slot that was planned for. */

@@ -2,10 +2,14 @@
  * Device suite: what every device must do, as cases for any test runner.
  *
  * A case fails by throwing an AssertionError that says what was done, found and wanted. Random
- * cases follow from the seed. To register them:
+ * cases follow from the seed. With a test runner, `run` is the body of a test:
  *
  * ```ts
- * for (const { title, run } of deviceSuite('my device', factory, capabilities)) test(title, run);
+ * const factory = ({ size, readOnly, contents }) => ({
+ *   device: MemoryDevice.from(contents ?? new Uint8Array(size), { readOnly }),
+ * });
+ * const capabilities = { sync: true, grows: true, readOnly: true };
+ * for (const { run } of deviceSuite('memory', factory, capabilities)) await run();
  * ```
  */
 import type { Device } from '../device/index.ts';

@@ -1,6 +1,7 @@
 /**
- * testing: simulated devices, and the suites that devices and filesystems must pass. Published as
- * `ramet/testing`, for whoever writes a device or wants to see ramet lose power.
+ * testing: simulated devices, the suites that devices and filesystems must pass, and a model of a
+ * volume in a few plain objects. Published as `ramet/testing`, for whoever writes a device or wants
+ * to see ramet lose power.
  *
  * Everything here follows from seeds. Nothing here imports a test runner.
  */
@@ -27,6 +28,18 @@ export {
   deviceSuite,
 } from './device-suite.ts';
 export { type Fault, FaultDevice, type FaultEffect } from './fault-device.ts';
+export { handlesOf, promisesOf } from './filesystem-faces.ts';
+export {
+  ContentDigest,
+  dumpLine,
+  ModelError,
+  ModelFs,
+  type ModelHandle,
+  type ModelKind,
+  type ModelNode,
+  type ModelStat,
+  ModelVolume,
+} from './model.ts';
 export { Random } from './random.ts';
 export { DEFAULT_LATENCY, type Latency, Schedule } from './schedule.ts';
 export { SlowDevice, type SlowDeviceOptions } from './slow-device.ts';

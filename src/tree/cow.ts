@@ -14,10 +14,10 @@
 import { type Block, type Frame, NO_FRAME, type Plan } from '../base/index.ts';
 import {
   clearSlot,
+  DIRTY,
   KIND_MASK,
   SlotRole,
   type SlotVisitor,
-  slotBirth,
   slotBlock,
   slotFlags,
 } from '../format/index.ts';
@@ -28,6 +28,14 @@ import { blockKind, visitSlots } from './nodes.ts';
 export interface Target {
   readonly role: SlotRole;
   readonly detail: number;
+}
+
+/**
+ * True if the target was born in the open txg. The flag says so, not the birth: no image can have
+ * the one, and any image may state the other.
+ */
+function isNew(words: Uint32Array, at: number): boolean {
+  return (slotFlags(words, at) & DIRTY) !== 0;
 }
 
 /** An operation copies fewer nodes than this, each of which adds at most one to a count. */
@@ -66,12 +74,12 @@ export class Cow {
     const { store } = this;
     this.#enter(plan);
     const block = slotBlock(words, at);
-    const counted = store.groups.wantBlock(block, plan);
+    const counted = store.wantCounts(words, at, plan);
     const kind = blockKind(target.role, target.detail);
     const frame = store.want(words, at, kind, plan);
     if (!counted || frame === NO_FRAME) return NO_FRAME;
     this.shared = above || store.groups.count(block) > 1;
-    if (!this.shared && slotBirth(words, at) === store.txg) return frame;
+    if (!this.shared && isNew(words, at)) return frame;
     this.#need(plan);
     if (this.shared) this.#planChildren(frame, target.role, target.detail);
     return frame;
@@ -86,7 +94,7 @@ export class Cow {
     const block = slotBlock(words, at);
     const count = store.groups.count(block);
     if (count === 1) {
-      if (slotBirth(words, at) === store.txg) return store.resident(words, at);
+      if (isNew(words, at)) return store.resident(words, at);
       return store.relocate(words, at, twin);
     }
     const old = store.resident(words, at);
@@ -108,7 +116,7 @@ export class Cow {
     const { store } = this;
     this.#enter(plan);
     const block = slotBlock(words, at);
-    if (!store.groups.wantBlock(block, plan)) return;
+    if (!store.groups.wantStale(block, plan)) return;
     const left = store.groups.limit - store.groups.count(block);
     if (left >= ADDED_MAX) return;
     const added = (this.#added.get(block) ?? 0) + 1;
@@ -134,7 +142,7 @@ export class Cow {
 
   /** Makes sure that {@link release} cannot miss. */
   planRelease(words: Uint32Array, at: number, plan: Plan): boolean {
-    return this.store.groups.wantBlock(slotBlock(words, at), plan);
+    return this.store.wantCounts(words, at, plan);
   }
 
   /** The slot gives up its target and becomes a hole. Data only: nodes go through the queue. */

@@ -48,6 +48,26 @@ export class MapPosition {
   left = 0;
 }
 
+/** Blocks of a file, the last one excluded. */
+export interface BlockRange {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** A range as the children of one node see it: they begin at file block `base`. */
+interface RangeBelow extends BlockRange {
+  readonly level: number;
+  readonly base: number;
+}
+
+interface PunchPlan extends RangeBelow {
+  readonly above: boolean;
+}
+
+interface PunchRange extends RangeBelow {
+  readonly twin: boolean;
+}
+
 /** A run of blocks that is to be mapped. */
 export interface MapRun {
   /** File block. */
@@ -98,7 +118,7 @@ export class FileMaps {
     let at = 0;
     for (let level = map.depth - 1; level >= 0 && slotHasBlock(words, at); level--) {
       const block = slotBlock(words, at);
-      if (!this.#store.groups.wantBlock(block, plan)) return undefined;
+      if (!this.#store.groups.wantNamed(block, plan)) return undefined;
       if (this.#store.groups.count(block) > 1) return true;
       const frame = this.#store.want(words, at, MAP_NODE, plan);
       if (frame === NO_FRAME) return undefined;
@@ -185,6 +205,36 @@ export class FileMaps {
     if (from >= mapCapacity(map.depth, 0)) return;
     this.#cutPath(map, from, discard);
     this.#shrink(map, from);
+  }
+
+  /** Makes sure that {@link punch} of these file blocks cannot miss; `above` as in planSet. */
+  planPunch(map: MapRoot, { first, end }: BlockRange, above: boolean, plan: Plan): void {
+    if (map.depth === 0) {
+      for (let b = first; b < Math.min(end, EMBEDDED_SLOTS); b++) {
+        this.#planReplace(map.slots, b * SLOT_WORDS, plan);
+      }
+      return;
+    }
+    const whole = { level: map.depth - 1, base: 0 };
+    this.#planPunch(map.slots, 0, { ...whole, first, end, above }, plan);
+  }
+
+  /**
+   * Makes holes of these file blocks. Whole subtrees are handed to `discard`, at most two of each
+   * level and the root, however many blocks there are. Returns how many blocks it has given back
+   * itself.
+   */
+  punch(map: MapRoot, { first, end }: BlockRange, discard: SlotVisitor): number {
+    if (map.depth > 0) {
+      const whole = { level: map.depth - 1, base: 0 };
+      return this.#punch(map.slots, 0, { ...whole, first, end, twin: true }, discard);
+    }
+    let dropped = 0;
+    for (let b = first; b < Math.min(end, EMBEDDED_SLOTS); b++) {
+      if (slotHasBlock(map.slots, b * SLOT_WORDS)) dropped++;
+      this.#drop(map.slots, b * SLOT_WORDS);
+    }
+    return dropped;
   }
 
   #nothing(position: MapPosition, left: number): true {
@@ -339,7 +389,7 @@ export class FileMaps {
       const base = this.#store.base(frame);
       words = this.#store.blocks.words;
       const index = mapIndex(from - 1, level);
-      if (level > 0) this.#moveRight(base, index + 1, level, discard);
+      if (level > 0) this.#moveOut(base, { from: index + 1, to: MAP_FANOUT }, level, discard);
       for (let i = index + 1; level === 0 && i < MAP_FANOUT; i++) {
         this.#drop(words, base + i * SLOT_WORDS);
       }
@@ -347,10 +397,16 @@ export class FileMaps {
     }
   }
 
-  #moveRight(base: number, from: number, level: number, discard: SlotVisitor): void {
+  /** Children of a node go, all together, as the children of a node of their own. */
+  #moveOut(
+    base: number,
+    { from, to }: { from: number; to: number },
+    level: number,
+    discard: SlotVisitor,
+  ): void {
     const { words } = this.#store.blocks;
     const start = base + from * SLOT_WORDS;
-    const end = base + MAP_FANOUT * SLOT_WORDS;
+    const end = base + to * SLOT_WORDS;
     let any = false;
     for (let at = start; at < end; at += SLOT_WORDS) any ||= slotHasBlock(words, at);
     if (!any) {
@@ -359,11 +415,71 @@ export class FileMaps {
     }
     const slot = new Uint32Array(SLOT_WORDS);
     const frame = this.#store.allocate(slot, 0, SlotKind.NODE, false);
-    const right = this.#store.base(frame);
-    words.fill(0, right, right + from * SLOT_WORDS);
-    words.copyWithin(right + from * SLOT_WORDS, start, end);
+    const apart = this.#store.base(frame);
+    words.fill(0, apart, apart + MAP_FANOUT * SLOT_WORDS);
+    words.copyWithin(apart + from * SLOT_WORDS, start, end);
     words.fill(0, start, end);
     discard(slot, 0, SlotRole.MAP, level);
+  }
+
+  #planPunch(words: Uint32Array, at: number, range: PunchPlan, plan: Plan): void {
+    const { level, first, end, base } = range;
+    const span = 256 ** level;
+    if (first <= base && end >= base + span * MAP_FANOUT) return;
+    if (!slotHasBlock(words, at)) {
+      if (slotKind(words, at) === SlotKind.UNWRITTEN) plan.blocks += 4 * (level + 1);
+      return;
+    }
+    const target = { role: SlotRole.MAP, detail: level };
+    const frame = this.#cow.planWritable(words, at, target, range.above, plan);
+    if (frame === NO_FRAME) return;
+    const above = this.#cow.shared;
+    // A node for the subtrees that go.
+    plan.blocks += 1;
+    const node = this.#store.base(frame);
+    const { words: nodes } = this.#store.blocks;
+    const [from, to] = childrenIn(range, span);
+    for (let i = from; i < to; i++) {
+      if (level === 0) this.#planReplace(nodes, node + i * SLOT_WORDS, plan);
+      else if (i === from || i === to - 1) {
+        const below = { level: level - 1, first, end, base: base + i * span, above };
+        this.#planPunch(nodes, node + i * SLOT_WORDS, below, plan);
+      }
+    }
+  }
+
+  #punch(words: Uint32Array, at: number, range: PunchRange, discard: SlotVisitor): number {
+    const { level, first, end, base, twin } = range;
+    const span = 256 ** level;
+    const whole = first <= base && end >= base + span * MAP_FANOUT;
+    if (whole) {
+      if (slotHasBlock(words, at)) discard(words, at, SlotRole.MAP, level);
+      clearSlot(words, at);
+      return 0;
+    }
+    if (slotKind(words, at) === SlotKind.HOLE) return 0;
+    const node = this.#store.base(this.#child(words, at, level, twin));
+    const { words: nodes } = this.#store.blocks;
+    const [from, to] = childrenIn(range, span);
+    let dropped = 0;
+    if (level === 0) {
+      for (let i = from; i < to; i++) {
+        if (slotHasBlock(nodes, node + i * SLOT_WORDS)) dropped++;
+        this.#drop(nodes, node + i * SLOT_WORDS);
+      }
+      return dropped;
+    }
+    const below = { level: level - 1, first, end, twin: false };
+    const inner = { from, to };
+    if (first > base + from * span || end < base + (from + 1) * span) inner.from++;
+    if (to > inner.from && end < base + to * span) inner.to--;
+    this.#moveOut(node, inner, level, discard);
+    for (let i = from; i < to; i++) {
+      if (i >= inner.from && i < inner.to) continue;
+      const child = { ...below, base: base + i * span };
+      dropped += this.#punch(nodes, node + i * SLOT_WORDS, child, discard);
+    }
+    return dropped;
   }
 
   /** Takes away levels that a shorter file does not need. Their nodes were made changeable. */
@@ -399,4 +515,11 @@ export class FileMaps {
 
 function clearSlots(slots: Uint32Array): void {
   slots.fill(0, 0, EMBEDDED_SLOTS * SLOT_WORDS);
+}
+
+/** The children of a node that a range touches, each of which covers `span` blocks. */
+function childrenIn({ first, end, base }: RangeBelow, span: number): [number, number] {
+  const from = Math.max(0, Math.floor((first - base) / span));
+  const to = Math.min(MAP_FANOUT, Math.ceil((end - base) / span));
+  return [from, Math.max(from, to)];
 }

@@ -257,6 +257,7 @@ export class KeyedTrees {
       words = this.#store.blocks.words;
       if (nodeLevel(words, base) === 0) {
         this.#levels++;
+        this.#checkKeys(frame, bound);
         return bound;
       }
       const child = interiorSearch(words, base, key);
@@ -275,6 +276,16 @@ export class KeyedTrees {
     if (level === parent - 1 && this.#levels <= LEVEL_MAX) return;
     const address = this.#store.blocks.blockOf(frame) * BLOCK_SIZE;
     throw new CorruptionError('directory node', address, `its level is ${level} under ${parent}`);
+  }
+
+  /** A key that does not belong under its separators would be listed, and never be found. */
+  #checkKeys(frame: Frame, bound: number): void {
+    const { words } = this.#store.blocks;
+    const base = this.#store.base(frame);
+    const count = nodeCount(words, base);
+    if (count === 0 || leafKey(words, base, count - 1) < bound) return;
+    const address = this.#store.blocks.blockOf(frame) * BLOCK_SIZE;
+    throw new CorruptionError('leaf', address, `its last key is not below ${bound}`);
   }
 
   /** Plans the way to the leaf for `key`; for removing, the neighbours of sparse nodes too. */
@@ -311,7 +322,7 @@ export class KeyedTrees {
     if (frame === NO_FRAME) return false;
     if (!isSparse(words, this.#store.base(frame), true)) return true;
     const at = interiorSlot(base, neighbour);
-    const counted = this.#store.groups.wantBlock(slotBlock(words, at), plan);
+    const counted = this.#store.wantCounts(words, at, plan);
     return this.#store.want(words, at, KEYED_NODE[root.tree], plan) !== NO_FRAME && counted;
   }
 

@@ -5,6 +5,8 @@ import { BLOCK_SIZE, BLOCK_WORDS, type Frame } from '../base/index.ts';
 import type { BlockCache, BlockKind } from '../cache/index.ts';
 import {
   interiorSlot,
+  KIND_MASK,
+  MAP_DEPTH_MAX,
   MAP_FANOUT,
   nodeCount,
   nodeFault,
@@ -15,9 +17,13 @@ import {
   recordFault,
   recordLength,
   recordOffset,
+  recordSlotFault,
+  SLOT_SIZE,
   SLOT_WORDS,
+  SlotKind,
   SlotRole,
   type SlotVisitor,
+  slotFault,
   slotHasBlock,
   TreeKind,
   visitRecordSlots,
@@ -26,7 +32,7 @@ import {
 /** Levels a keyed tree can have: 168^7 leaves are more than an image has blocks. */
 export const LEVEL_MAX = 8;
 
-export const MAP_NODE: BlockKind = { name: 'map node' };
+export const MAP_NODE: BlockKind = { name: 'map node', fault: mapFault };
 export const DATA_BLOCK: BlockKind = { name: 'data block' };
 
 const NAMES: Readonly<Record<TreeKind, string>> = {
@@ -47,6 +53,14 @@ export const KEYED_NODE = Object.fromEntries(
   ]),
 ) as Readonly<Record<TreeKind, BlockKind>>;
 
+function mapFault(_words: Uint32Array, base: number, bytes: Uint8Array): string | undefined {
+  for (let i = 0; i < MAP_FANOUT; i++) {
+    const fault = slotFault(bytes, base * 4 + i * SLOT_SIZE);
+    if (fault !== undefined) return `in slot ${i}, ${fault}`;
+  }
+  return undefined;
+}
+
 function keyedFault(
   words: Uint32Array,
   base: number,
@@ -54,12 +68,21 @@ function keyedFault(
   tree: TreeKind,
 ): string | undefined {
   const fault = nodeFault(words, base, { tree, level: undefined, levelMax: LEVEL_MAX });
-  if (fault !== undefined || nodeLevel(words, base) > 0) return fault;
+  if (fault !== undefined) return fault;
+  if (nodeLevel(words, base) > 0) return childrenFault(words, base, bytes);
   for (let i = 0; i < nodeCount(words, base); i++) {
     const length = recordLength(words, base, i);
     const at = base * 4 + recordOffset(words, base, i);
     const finding = leafRecordFault(bytes, at, length, tree);
     if (finding !== undefined) return `in record ${i}, ${finding}`;
+  }
+  return undefined;
+}
+
+function childrenFault(words: Uint32Array, base: number, bytes: Uint8Array): string | undefined {
+  for (let i = 0; i < nodeCount(words, base); i++) {
+    const fault = slotFault(bytes, interiorSlot(base, i) * 4);
+    if (fault !== undefined) return `in child ${i}, ${fault}`;
   }
   return undefined;
 }
@@ -70,9 +93,23 @@ function leafRecordFault(
   length: number,
   tree: TreeKind,
 ): string | undefined {
-  if (tree !== TreeKind.RECLAIM) return recordFault(bytes, at, length);
-  if (length === RECLAIM_RECORD_SIZE) return undefined;
-  return `its length is ${length}, not ${RECLAIM_RECORD_SIZE}`;
+  if (tree === TreeKind.RECLAIM) return itemFault(bytes, at, length);
+  return recordFault(bytes, at, length) ?? recordSlotFault(bytes, at);
+}
+
+/** An item of the reclaim queue names something that can be taken apart. */
+function itemFault(bytes: Uint8Array, at: number, length: number): string | undefined {
+  if (length !== RECLAIM_RECORD_SIZE) return `its length is ${length}, not ${RECLAIM_RECORD_SIZE}`;
+  const role = bytes[at + 2] as SlotRole;
+  const detail = bytes[at + 3] as number;
+  const kind = (bytes[at + RECLAIM_SLOT + 5] as number) & KIND_MASK;
+  if (kind !== SlotKind.DATA && kind !== SlotKind.NODE) return 'it names no block';
+  const known =
+    role === SlotRole.DATA ||
+    (role === SlotRole.MAP && detail < MAP_DEPTH_MAX) ||
+    (role === SlotRole.KEYED && detail in NAMES);
+  if (!known) return `it is for role ${role}, detail ${detail}`;
+  return slotFault(bytes, at + RECLAIM_SLOT);
 }
 
 /** Calls `visit` for every slot of a node that names a block. */

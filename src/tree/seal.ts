@@ -78,6 +78,7 @@ export class Sealer {
         setNodeBirth(this.#store.blocks.words, this.#store.base(frame), this.#store.txg);
       }
       this.#checksums[frame] = this.#store.blocks.checksumOf(frame);
+      this.#store.blocks.sealed(frame, this.#checksums[frame] as number);
       this.#sealedIn[frame] = this.#store.txg;
     }
     sealSlot(slot.words, slot.at, this.#checksums[frame] as number);

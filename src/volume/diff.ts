@@ -118,9 +118,8 @@ export class CompareDirectories extends PlannedOperation<EntryPairs> {
 
   #addPairs(hasLeft: boolean, hasRight: boolean, plan: Plan): boolean {
     const { inodes, store } = this.#engine;
-    const { bytes } = store.blocks;
-    const leftName = hasLeft ? recordName(bytes, this.#a.at) : undefined;
-    const rightName = hasRight ? recordName(bytes, this.#b.at) : undefined;
+    const leftName = hasLeft ? recordName(store.blocks, this.#a) : undefined;
+    const rightName = hasRight ? recordName(store.blocks, this.#b) : undefined;
     const left =
       leftName === undefined ? undefined : inodes.load(this.#left, leftName, this.#a, plan);
     const right =

@@ -5,7 +5,13 @@
  * tells names of the same hash apart. A key never changes while its name exists, so it is also the
  * cookie of readdir: stateless, and stable under inserts, removals and splits.
  */
-import { FilesystemError, hashName, type Plan } from '../base/index.ts';
+import {
+  BLOCK_SIZE,
+  CorruptionError,
+  FilesystemError,
+  hashName,
+  type Plan,
+} from '../base/index.ts';
 import { type InodeKind, NAME_MAX, recordKind } from '../format/index.ts';
 import type { Store } from '../store/index.ts';
 import { KeyedPosition, type KeyedTrees } from '../tree/index.ts';
@@ -76,13 +82,23 @@ export class Directories {
     const { bytes } = this.#store.blocks;
     do {
       into.push({
-        name: recordName(bytes, position.at),
+        name: this.#nameAt(position),
         ino: recordInode(bytes, position.at),
         kind: recordKind(bytes, position.at),
         cookie: position.key + 1,
       });
     } while (this.#trees.nextInLeaf(position));
     return true;
+  }
+
+  /** The name of an entry, which can be found by it: what is listed can be opened and removed. */
+  #nameAt(position: KeyedPosition): string {
+    const { blocks, superblock } = this.#store;
+    const name = recordName(blocks, position);
+    const first = hashName(name, superblock.hashSeed) * COLLISIONS;
+    if (position.key >= first && position.key < first + COLLISIONS) return name;
+    const address = blocks.blockOf(position.frame) * BLOCK_SIZE;
+    throw new CorruptionError('directory node', address, 'the key of an entry is of another name');
   }
 }
 

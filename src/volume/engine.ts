@@ -60,6 +60,8 @@ export class Engine implements StoreClient {
   readonly queue: Vnode;
   /** For lookups within a turn. */
   readonly position: KeyedPosition = new KeyedPosition();
+  /** For looking whether something is in memory; what it would need is forgotten at once. */
+  readonly glancePlan: Plan = new Plan();
   /** For looking up, while applying, what has been planned for. */
   readonly noPlan: Plan = new Plan();
   readonly #bound = new Set<number>();

@@ -134,7 +134,7 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
     if (!maps.locate(this.#vnode, offset / BLOCK_SIZE, position, plan)) return undefined;
     if (position.kind !== SlotKind.DATA) return false;
     const block = slotBlock(position.words, position.at);
-    if (!store.groups.wantBlock(block, plan)) return undefined;
+    if (!store.groups.wantNamed(block, plan)) return undefined;
     return store.groups.count(block) > 1;
   }
 

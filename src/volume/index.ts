@@ -24,6 +24,6 @@ export { Engine, type Journal } from './engine.ts';
 export { type Extent, type ExtentType, ReadExtents } from './extents.ts';
 export { FormatVolume, type RootAttributes } from './format-volume.ts';
 export { type Inventory, TakeInventory } from './inventory.ts';
-export { Look, lookup, readEntries, readTarget } from './look.ts';
+export { glance, Look, lookup, peek, readEntries, readTarget } from './look.ts';
 export { MeasureUsage, type Usage } from './usage.ts';
 export { Realm, Vnode } from './vnode.ts';

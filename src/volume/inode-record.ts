@@ -3,15 +3,18 @@
  */
 import {
   assert,
+  BLOCK_SIZE,
   binaryString,
+  CorruptionError,
   copyBinary,
-  getU64,
   type InodeNumber,
+  join64,
   setU64,
   TWO_32,
   viewOf,
   wordsOf,
 } from '../base/index.ts';
+import type { BlockCache } from '../cache/index.ts';
 import {
   getTime,
   InodeFlag,
@@ -19,6 +22,7 @@ import {
   LINK_NAME,
   layoutRecord,
   linkRecordLength,
+  nameFault,
   newLayout,
   newShape,
   RECORD_MAX,
@@ -29,7 +33,9 @@ import {
   SlotKind,
   setTime,
   slotKind,
+  type Time,
 } from '../format/index.ts';
+import type { KeyedPosition } from '../tree/index.ts';
 import { ATTRIBUTES_AT, LINKS_AT, SHAPE_FLAGS, type Vnode } from './vnode.ts';
 
 const shape: RecordShape = newShape();
@@ -147,59 +153,70 @@ function putPadded(record: Uint8Array, at: number, data: Uint8Array, end: number
   record.fill(0, at + data.length, end);
 }
 
-/** Fills a vnode from the record at byte `at`. Name, place and realm are the caller's. */
-export function readRecord(vnode: Vnode, bytes: Uint8Array, at: number, length: number): void {
-  const record = bytes.subarray(at, at + length);
-  const parts = layoutRecord(readShape(record, 0, shape), layout);
-  const view = viewOf(record);
-  const words = wordsOf(record);
+/**
+ * Fills a vnode from the record at byte `at`. Name, place and realm are the caller's. It reads the
+ * arena's words in place: views of each record were a third of what a cold `stat` costs.
+ */
+export function readRecord(vnode: Vnode, { bytes, words }: BlockCache, at: number): void {
+  const parts = layoutRecord(readShape(bytes, at, shape), layout);
+  const word = at >>> 2;
   vnode.kind = shape.kind;
   vnode.flags = shape.flags >>> 0;
-  vnode.ino = ((record[12] as number) * TWO_32 + view.getUint32(8, true)) as InodeNumber;
-  vnode.depth = record[13] as number;
-  vnode.mode = view.getUint16(14, true);
-  vnode.uid = view.getUint32(16, true);
-  vnode.gid = view.getUint32(20, true);
-  vnode.nlink = view.getUint32(24, true);
-  vnode.generation = view.getUint32(28, true);
-  vnode.size = getU64(view, 32);
-  vnode.blocks = getU64(view, 40);
-  vnode.atime = getTime(words, 12);
-  vnode.mtime = getTime(words, 14);
-  vnode.ctime = getTime(words, 16);
-  vnode.btime = getTime(words, 18);
-  vnode.change = getU64(view, 80);
-  vnode.project = view.getUint32(88, true);
-  vnode.rdev = view.getUint32(92, true);
-  readSlots(vnode, bytes, at, length);
-  if (vnode.has(InodeFlag.ATTR_BLOCKS)) vnode.attributeBlocks = shape.attributesLength;
-  else {
-    vnode.attributes = record.slice(parts.attributes, parts.attributes + shape.attributesLength);
+  vnode.ino = ((bytes[at + 12] as number) * TWO_32 + (words[word + 2] as number)) as InodeNumber;
+  vnode.depth = bytes[at + 13] as number;
+  vnode.mode = (words[word + 3] as number) >>> 16;
+  vnode.uid = words[word + 4] as number;
+  vnode.gid = words[word + 5] as number;
+  vnode.nlink = words[word + 6] as number;
+  vnode.generation = words[word + 7] as number;
+  vnode.size = u64At(words, word + 8);
+  vnode.blocks = u64At(words, word + 10);
+  vnode.mtime = getTime(words, word + 14);
+  vnode.atime = timeLike(words, word + 12, vnode.mtime);
+  vnode.ctime = timeLike(words, word + 16, vnode.mtime);
+  vnode.btime = timeLike(words, word + 18, vnode.mtime);
+  vnode.change = u64At(words, word + 20);
+  vnode.project = words[word + 22] as number;
+  vnode.rdev = words[word + 23] as number;
+  copySlots(vnode, words, word, parts);
+  const { attributesLength, inlineLength } = shape;
+  const data = at + parts.data;
+  const attributes = at + parts.attributes;
+  if (vnode.has(InodeFlag.ATTR_BLOCKS)) vnode.attributeBlocks = attributesLength;
+  else if (attributesLength > 0) {
+    vnode.attributes = bytes.slice(attributes, attributes + attributesLength);
   }
   if (vnode.has(InodeFlag.REALM)) {
-    vnode.ownRealm = getU64(view, parts.identity);
-    vnode.outerRealm = getU64(view, parts.identity + 8);
+    vnode.ownRealm = u64At(words, word + parts.identity / 4);
+    vnode.outerRealm = u64At(words, word + parts.identity / 4 + 2);
   }
-  if (shape.inlineLength > 0) {
-    vnode.inline = record.slice(parts.data, parts.data + shape.inlineLength);
-  }
+  if (inlineLength > 0) vnode.inline = bytes.slice(data, data + inlineLength);
 }
 
 /** Reads only the slots of a record again. */
-export function readSlots(vnode: Vnode, bytes: Uint8Array, at: number, length: number): void {
-  const record = bytes.subarray(at, at + length);
-  const { flags } = readShape(record, 0, shape);
-  const parts = layoutRecord(shape, layout);
-  const words = wordsOf(record);
+export function readSlots(vnode: Vnode, { bytes, words }: BlockCache, at: number): void {
+  const parts = layoutRecord(readShape(bytes, at, shape), layout);
+  copySlots(vnode, words, at >>> 2, parts);
+}
+
+function copySlots(vnode: Vnode, words: Uint32Array, word: number, parts: RecordLayout): void {
   const { slots } = vnode;
   slots.fill(0);
-  slots.set(words.subarray(parts.slots / 4, parts.slots / 4 + parts.slotCount * 4));
-  if ((flags & InodeFlag.ATTR_BLOCKS) !== 0) {
-    slots.set(words.subarray(parts.attributeSlot / 4, parts.attributeSlot / 4 + 4), ATTRIBUTES_AT);
+  for (let i = 0; i < parts.slotCount * 4; i++) {
+    slots[i] = words[word + parts.slots / 4 + i] as number;
   }
-  if ((flags & InodeFlag.LINKS) !== 0) {
-    slots.set(words.subarray(parts.links / 4, parts.links / 4 + 4), LINKS_AT);
+  for (let i = 0; i < 4; i++) {
+    if ((shape.flags & InodeFlag.ATTR_BLOCKS) !== 0) {
+      slots[ATTRIBUTES_AT + i] = words[word + parts.attributeSlot / 4 + i] as number;
+    }
+    if ((shape.flags & InodeFlag.LINKS) !== 0) {
+      slots[LINKS_AT + i] = words[word + parts.links / 4 + i] as number;
+    }
   }
+}
+
+function u64At(words: Uint32Array, at: number): number {
+  return join64(words[at] as number, words[at + 1] as number);
 }
 
 /** Writes a LINK record: a name whose inode is in the link table. */
@@ -222,13 +239,25 @@ export function writeLinkRecord(
 
 /** The inode number in a record of any kind. */
 export function recordInode(bytes: Uint8Array, at: number): InodeNumber {
-  const view = viewOf(bytes.subarray(at, at + 13));
-  return (view.getUint8(12) * TWO_32 + view.getUint32(8, true)) as InodeNumber;
+  const low =
+    (bytes[at + 8] as number) +
+    (bytes[at + 9] as number) * 0x100 +
+    (bytes[at + 10] as number) * 0x10000 +
+    (bytes[at + 11] as number) * 0x1000000;
+  return ((bytes[at + 12] as number) * TWO_32 + low) as InodeNumber;
 }
 
-/** The name in a record of any kind, as a binary string. */
-export function recordName(bytes: Uint8Array, at: number): string {
+/**
+ * The name in the record of a directory, as a binary string.
+ * @throws {CorruptionError} if it is none: it would lead elsewhere, or nowhere
+ */
+export function recordName(blocks: BlockCache, { at, frame }: KeyedPosition): string {
+  const { bytes } = blocks;
   const start = at + recordNameOffset(bytes, at);
+  const fault = nameFault(bytes, start, bytes[at + 2] as number);
+  if (fault !== undefined) {
+    throw new CorruptionError('directory node', blocks.blockOf(frame) * BLOCK_SIZE, fault);
+  }
   return binaryString(bytes.subarray(start, start + (bytes[at + 2] as number)));
 }
 
@@ -240,4 +269,10 @@ export function nameEquals(bytes: Uint8Array, at: number, name: string): boolean
     if (bytes[start + i] !== name.charCodeAt(i)) return false;
   }
   return true;
+}
+
+/** A time of a record; mostly the four of an inode are the same, and one object serves them all. */
+function timeLike(words: Uint32Array, at: number, other: Time): Time {
+  const time = getTime(words, at);
+  return time.sec === other.sec && time.nsec === other.nsec ? other : time;
 }

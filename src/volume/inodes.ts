@@ -7,13 +7,14 @@
  * I2. A claimed inode's own trees hang from a changeable slot: whether they are shared is for their
  *     own counts to say.
  */
-import { assert, type Plan } from '../base/index.ts';
+import { BLOCK_SIZE, CorruptionError, type Plan } from '../base/index.ts';
 import {
   DIRTY,
   InodeFlag,
   InodeKind,
   recordKind,
   SlotRole,
+  slotBlock,
   slotFlags,
   slotHasBlock,
   standIn,
@@ -21,7 +22,14 @@ import {
 } from '../format/index.ts';
 import type { Store } from '../store/index.ts';
 import { type Cow, KeyedPosition, type KeyedTrees, Sealer } from '../tree/index.ts';
-import { readRecord, readSlots, recordInode, recordLengthOf, writeRecord } from './inode-record.ts';
+import {
+  readRecord,
+  readSlots,
+  recordInode,
+  recordLengthOf,
+  shapeFlags,
+  writeRecord,
+} from './inode-record.ts';
 import { ATTRIBUTES_AT, LINKS_AT, linkedName, Realm, type Vnode, type VnodeTree } from './vnode.ts';
 import type { VnodeTable } from './vnode-table.ts';
 
@@ -195,13 +203,23 @@ export class Inodes {
     const position = this.#position;
     const found = this.#trees.find(root.links, ino, position, plan);
     if (found === 'missing') return undefined;
-    assert(found === 'found', () => `inode ${ino} is linked and not in the link table`);
+    if (found === 'none') {
+      const address = slotBlock(root.slots, LINKS_AT) * BLOCK_SIZE;
+      throw new CorruptionError('link table', address, `it has no inode ${ino}, which has a name`);
+    }
     return see(this.#read(root.links, name, position, directory), directory, name);
   }
 
   #read(tree: VnodeTree, name: string, position: KeyedPosition, directory: Vnode): Vnode {
+    const { blocks } = this.#store;
+    const kind = recordKind(blocks.bytes, position.at);
     const vnode = this.table.make();
-    this.#fill(vnode, tree, position, directory);
+    if (kind < InodeKind.LINK) this.#fill(vnode, tree, position, directory);
+    if (kind >= InodeKind.LINK || !isItself(vnode, tree)) {
+      this.table.drop(vnode);
+      const address = blocks.blockOf(position.frame) * BLOCK_SIZE;
+      throw new CorruptionError('inode record', address, 'it is not of the kind that it says');
+    }
     vnode.name = name;
     this.table.attach(vnode);
     return vnode;
@@ -215,7 +233,7 @@ export class Inodes {
   }
 
   #fill(vnode: Vnode, tree: VnodeTree, position: KeyedPosition, directory: Vnode): void {
-    readRecord(vnode, this.#store.blocks.bytes, position.at, position.length);
+    readRecord(vnode, this.#store.blocks, position.at);
     vnode.holder = tree;
     vnode.key = position.key;
     vnode.realm = this.realmOf(vnode, directory.realm);
@@ -242,13 +260,13 @@ export class Inodes {
    */
   #resync(directory: Vnode): void {
     if (directory.children === undefined) return;
-    const { bytes } = this.#store.blocks;
+    const { blocks } = this.#store;
     const position = new KeyedPosition();
     for (const vnode of directory.children.values()) {
       const tree = vnode.holder as VnodeTree;
       if (vnode.dirty || !this.#trees.peek(tree, vnode.key, position)) continue;
       const before = vnode.slots.slice();
-      readSlots(vnode, bytes, position.at, position.length);
+      readSlots(vnode, blocks, position.at);
       if (hasDirtySlot(vnode)) this.#slotted.add(vnode);
       if (SLOT_PLACES.some((at) => vnode.slots[at] !== before[at])) this.#resync(vnode);
     }
@@ -286,6 +304,12 @@ export class Inodes {
     this.#dirty.delete(vnode);
     if (hasDirtySlot(vnode)) this.#slotted.add(vnode);
   }
+}
+
+/** True if a record has the flags that its content asks for, and is in the tree that they ask for. */
+function isItself(vnode: Vnode, tree: VnodeTree): boolean {
+  const linked = tree.tree === TreeKind.LINKS;
+  return shapeFlags(vnode) === vnode.flags && vnode.has(InodeFlag.LINKED) === linked;
 }
 
 function hasDirtySlot(vnode: Vnode): boolean {

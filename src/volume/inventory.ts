@@ -22,7 +22,7 @@ import {
 } from '../format/index.ts';
 import { KEYED_NODE, visitSlots } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
-import { readySettled } from './usage.ts';
+import { blocksInUse, notATree, readySettled } from './usage.ts';
 import type { Vnode } from './vnode.ts';
 
 export interface Inventory {
@@ -50,6 +50,8 @@ export class TakeInventory extends PlannedOperation<Inventory> {
   /** Sums of nodes that are named more than once. */
   readonly #known = new Map<number, Inventory>();
   #begun = false;
+  /** Each node is read once. */
+  #readsLeft = 0;
   #total: Inventory = { files: 0, directories: 1, logical: 0 };
   #slice = SLICE;
 
@@ -67,7 +69,7 @@ export class TakeInventory extends PlannedOperation<Inventory> {
     plan.pause = this.#slice <= 0;
     const open = this.#stack.at(-1);
     if (open === undefined) return;
-    this.#engine.store.groups.wantBlock(slotBlock(open.slot, 0), plan);
+    this.#engine.store.groups.wantNamed(slotBlock(open.slot, 0), plan);
     this.#engine.store.want(open.slot, 0, KEYED_NODE[TreeKind.DIRECTORY], plan);
   }
 
@@ -91,6 +93,7 @@ export class TakeInventory extends PlannedOperation<Inventory> {
   #begin(): void {
     this.#begun = true;
     this.#engine.store.space.readers++;
+    this.#readsLeft = blocksInUse(this.#engine);
     const { slots } = this.#top;
     if (slotHasBlock(slots, 0)) this.#push(slots, 0);
   }
@@ -115,6 +118,7 @@ export class TakeInventory extends PlannedOperation<Inventory> {
 
   #read(open: Open): void {
     const { store } = this.#engine;
+    if (this.#readsLeft-- === 0) throw notATree(open.slot);
     const { words, bytes } = store.blocks;
     const frame = store.resident(open.slot, 0);
     const below: Uint32Array[] = [];

@@ -45,25 +45,65 @@ export class Look<Result> extends PlannedOperation<Result> {
 export function lookup(engine: Engine, directory: Vnode, name: string): Look<Vnode> {
   return new Look(engine, (plan) => {
     const vnode = find(engine, directory, name, plan);
-    if (vnode !== undefined) {
-      vnode.holds++;
-      engine.table.trim();
-    }
+    if (vnode === null) throw noEntry(name);
     return vnode;
   });
 }
 
-function find(engine: Engine, directory: Vnode, name: string, plan: Plan): Vnode | undefined {
+/**
+ * The same where a name that is not there is no error: null. Making an error is what an absent name
+ * would cost most, and every name that is made was absent.
+ */
+export function peek(engine: Engine, directory: Vnode, name: string): Look<Vnode | null> {
+  return new Look(engine, (plan) => find(engine, directory, name, plan));
+}
+
+/**
+ * The same in this turn, without an operation, if everything it takes is in memory: most lookups
+ * are like that. Undefined if it is not; then {@link lookup} or {@link peek} does it.
+ */
+export function glance(engine: Engine, directory: Vnode, name: string): Vnode | null | undefined {
+  const { glancePlan: plan } = engine;
+  plan.restart();
+  try {
+    const found = find(engine, directory, name, plan);
+    return plan.ready ? found : undefined;
+  } finally {
+    if (plan.pinned.length > 0) engine.store.blocks.unpin(plan);
+  }
+}
+
+/** Null: there is no such name. Undefined: the plan was told what is missing. */
+function find(
+  engine: Engine,
+  directory: Vnode,
+  name: string,
+  plan: Plan,
+): Vnode | null | undefined {
+  const vnode = findUnheld(engine, directory, name, plan);
+  if (vnode !== undefined && vnode !== null) {
+    vnode.holds++;
+    engine.table.trim();
+  }
+  return vnode;
+}
+
+function findUnheld(
+  engine: Engine,
+  directory: Vnode,
+  name: string,
+  plan: Plan,
+): Vnode | null | undefined {
   const cached = directory.children?.get(name);
   if (cached !== undefined) {
     cached.used = true;
     return cached;
   }
   if (!directory.isDirectory) throw new FilesystemError('ENOTDIR', 'Cannot look into a file');
-  if (directory.unlinked) throw noEntry(name);
+  if (directory.unlinked) return null;
   checkName(name);
   const found = engine.directories.find(directory, name, engine.position, plan);
-  if (found === 'none') throw noEntry(name);
+  if (found === 'none') return null;
   if (found === 'missing') return undefined;
   return engine.inodes.load(directory, name, engine.position, plan);
 }

@@ -176,7 +176,7 @@ class Reclaim extends PlannedOperation<boolean> {
 
   #planItem(plan: Plan): void {
     const { store, cow, trees, inodes, queue } = this.#parts;
-    const { slot, role, detail, key } = this.#item;
+    const { slot, role, detail, key, resume } = this.#item;
     inodes.planClaim(queue, plan);
     const above = inodes.planShared;
     trees.planRemove(queue.entries, key, above, plan);
@@ -184,8 +184,9 @@ class Reclaim extends PlannedOperation<boolean> {
     if (role === SlotRole.DATA) return;
     const frame = store.want(slot, 0, blockKind(role, detail), plan);
     if (frame === NO_FRAME) return;
+    let index = 0;
     visitSlots(store.blocks, frame, role, detail, (words, at, childRole) => {
-      if (childRole === SlotRole.DATA) cow.planRelease(words, at, plan);
+      if (index++ >= resume && childRole === SlotRole.DATA) cow.planRelease(words, at, plan);
     });
     this.#reclaimer.planAdd(1, plan);
   }

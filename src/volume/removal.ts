@@ -29,10 +29,11 @@ export function planRemoveName(
   const { inodes, trees } = engine;
   const linked = vnode.has(InodeFlag.LINKED);
   if (linked && !inodes.planClaim(vnode, plan)) return false;
-  if (vnode.nlink > 1 && !vnode.isDirectory) return true;
+  if (linked && vnode.nlink > 1) return true;
   if (linked && vnode.holder !== undefined) {
     if (!trees.planRemove(vnode.holder, vnode.key, inodes.planShared, plan)) return false;
   }
+  if (vnode.children !== undefined && !planForgetBelow(engine, vnode, by, plan)) return false;
   return planForget(engine, vnode, by, plan);
 }
 
@@ -58,7 +59,8 @@ export function removeName(engine: Engine, vnode: Vnode, time: Time): void {
   const linked = vnode.has(InodeFlag.LINKED);
   vnode.ctime = time;
   vnode.change++;
-  vnode.nlink = vnode.isDirectory ? 0 : vnode.nlink - 1;
+  // An inode that is not in the link table has one name, whatever its record may say.
+  vnode.nlink = linked ? vnode.nlink - 1 : 0;
   if (vnode.nlink > 0) {
     inodes.claim(vnode);
     inodes.touch(vnode);
@@ -69,6 +71,9 @@ export function removeName(engine: Engine, vnode: Vnode, time: Time): void {
   table.detach(vnode);
   if (linked) inodes.remove(vnode);
   else inodes.untouch(vnode);
+  // An empty directory may be the root of a realm, with files in its link table that have lost all
+  // their names there.
+  forgetBelow(engine, vnode);
   vnode.flags &= ~InodeFlag.LINKED;
   vnode.namedIn = undefined;
   forget(engine, vnode);
@@ -81,8 +86,43 @@ export function forget(engine: Engine, vnode: Vnode): void {
   else discard(engine, vnode);
 }
 
+/** Plans {@link forgetBelow}: nothing below may be in flight. False if the plan has needs. */
+export function planForgetBelow(
+  engine: Engine,
+  top: Vnode,
+  by: Operation<unknown>,
+  plan: Plan,
+): boolean {
+  for (const vnode of engine.table.all) {
+    if (vnode === top || !vnode.isWithin(top)) continue;
+    const everything = { start: 0, end: Infinity, exclusive: true };
+    vnode.cowLock.free(by, everything, plan);
+    if (vnode.opens > 0) planEstrange(engine, vnode, plan);
+  }
+  return plan.ready;
+}
+
+/** Vnodes below a directory that goes: what is not open has nothing any more. */
+export function forgetBelow(engine: Engine, top: Vnode): void {
+  for (const child of [...(top.children?.values() ?? [])]) {
+    forgetBelow(engine, child);
+    engine.inodes.untouch(child);
+    engine.table.detach(child);
+    if (child.opens > 0) {
+      estrange(engine, child);
+      continue;
+    }
+    engine.iomapOps.release(child, child.dropDirty(0));
+    child.unlinked = true;
+    child.holder = undefined;
+    child.slots.fill(0);
+    child.size = 0;
+    if (child.holds === 0) engine.table.drop(child);
+  }
+}
+
 /** Plans {@link estrange}. */
-export function planEstrange(engine: Engine, vnode: Vnode, plan: Plan): void {
+function planEstrange(engine: Engine, vnode: Vnode, plan: Plan): void {
   planOrphan(engine, vnode, plan);
   if (vnode.isDirectory) return;
   forEachRoot(vnode, (at, role, detail) => {
@@ -95,7 +135,7 @@ export function planEstrange(engine: Engine, vnode: Vnode, plan: Plan): void {
  * anybody's, so the orphan gets references of its own; a directory gets none, since nobody sees
  * what is in a directory that was removed.
  */
-export function estrange(engine: Engine, vnode: Vnode): void {
+function estrange(engine: Engine, vnode: Vnode): void {
   engine.announce(vnode);
   if (vnode.isDirectory) {
     vnode.slots.fill(0);

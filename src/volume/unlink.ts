@@ -7,11 +7,11 @@ import type { KeyedPosition } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
 import { checkParent, checkWritable, Mutate, noEntry, stampDirectory } from './mutate.ts';
 import {
-  estrange,
   forget,
+  forgetBelow,
   freeOrphan,
-  planEstrange,
   planForget,
+  planForgetBelow,
   planFreeOrphan,
   planRemoveName,
   removeName,
@@ -88,13 +88,7 @@ export class Unlink extends Mutate<void> {
       );
     }
     if (!this.#planEntry(plan)) return false;
-    for (const vnode of engine.table.all) {
-      if (vnode === target || !vnode.isWithin(target)) continue;
-      const everything = { start: 0, end: Infinity, exclusive: true };
-      vnode.cowLock.free(this, everything, plan);
-      if (vnode.opens > 0) planEstrange(engine, vnode, plan);
-    }
-    return plan.ready && planForget(engine, target, this, plan);
+    return planForgetBelow(engine, target, this, plan) && planForget(engine, target, this, plan);
   }
 
   #removeTree(target: Vnode): void {
@@ -126,25 +120,6 @@ export class FreeOrphan extends Mutate<void> {
     if (vnode.unlinked && vnode.opens === 0 && vnode.holder !== undefined) {
       freeOrphan(this.engine, vnode);
     }
-  }
-}
-
-/** Vnodes below a tree that goes: what is not open has nothing any more. */
-function forgetBelow(engine: Engine, top: Vnode): void {
-  for (const child of [...(top.children?.values() ?? [])]) {
-    forgetBelow(engine, child);
-    engine.inodes.untouch(child);
-    engine.table.detach(child);
-    if (child.opens > 0) {
-      estrange(engine, child);
-      continue;
-    }
-    engine.iomapOps.release(child, child.dropDirty(0));
-    child.unlinked = true;
-    child.holder = undefined;
-    child.slots.fill(0);
-    child.size = 0;
-    if (child.holds === 0) engine.table.drop(child);
   }
 }
 

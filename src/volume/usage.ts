@@ -9,6 +9,7 @@
 import {
   BLOCK_SIZE,
   type Block,
+  CorruptionError,
   type Frame,
   NO_FRAME,
   type Plan,
@@ -67,12 +68,16 @@ export class MeasureUsage extends PlannedOperation<Usage> {
   readonly #top: Vnode;
   readonly #usage: Usage = { allocated: 0, exclusive: 0, linked: 0 };
   readonly #stack: Met[] = [];
-  /** Blocks named more than once: how often they were met so far. */
+  /** Blocks named more than once that wait: how often they were met so far. */
   readonly #met = new Map<Block, { count: number; met: Met }>();
+  /** Blocks named more than once that were counted. */
+  readonly #done = new Set<Block>();
   /** Linked inodes of the top's own realm: how many of their names are in the tree. */
   readonly #names = new Map<number, number>();
   #begun = false;
   #swept = false;
+  /** Bytes of all blocks that were in use when it began: a tree cannot have more. */
+  #limit = 0;
   #slice = SLICE;
 
   constructor(engine: Engine, top: Vnode) {
@@ -117,6 +122,7 @@ export class MeasureUsage extends PlannedOperation<Usage> {
   #begin(shared: boolean): void {
     this.#begun = true;
     this.#engine.store.space.readers++;
+    this.#limit = blocksInUse(this.#engine) * BLOCK_SIZE;
     const top = this.#top;
     const linkedElsewhere = top.has(InodeFlag.LINKED) && top.nlink > 1;
     forEachRoot(top, (at, role, detail) => {
@@ -134,13 +140,13 @@ export class MeasureUsage extends PlannedOperation<Usage> {
 
   #planNode(met: Met, plan: Plan): void {
     const { store } = this.#engine;
-    store.groups.wantBlock(slotBlock(met.slot, 0), plan);
+    store.groups.wantNamed(slotBlock(met.slot, 0), plan);
     if (met.role === SlotRole.DATA) return;
     const kind = blockKind(met.role, met.detail);
     const frame = store.want(met.slot, 0, kind, plan);
     if (frame === NO_FRAME || met.role !== SlotRole.MAP || met.detail > 0) return;
     visitSlots(store.blocks, frame, met.role, met.detail, (words, at) => {
-      store.groups.wantBlock(slotBlock(words, at), plan);
+      store.groups.wantNamed(slotBlock(words, at), plan);
     });
   }
 
@@ -148,11 +154,16 @@ export class MeasureUsage extends PlannedOperation<Usage> {
     const { store } = this.#engine;
     const block = slotBlock(met.slot, 0);
     const count = store.groups.count(block);
-    if (count > 1 && !this.#swept) {
-      const seen = this.#met.get(block) ?? { count: 0, met };
-      this.#met.set(block, seen);
-      if (!met.exclusive || ++seen.count < count) return;
-    } else if (count > 1 && !this.#met.delete(block)) return;
+    if (count > 1) {
+      if (this.#done.has(block)) return;
+      if (!this.#swept) {
+        const seen = this.#met.get(block) ?? { count: 0, met };
+        this.#met.set(block, seen);
+        if (!met.exclusive || ++seen.count < count) return;
+      }
+      this.#met.delete(block);
+      this.#done.add(block);
+    }
     this.#count(met);
     if (met.role !== SlotRole.DATA) this.#descend(met, store.resident(met.slot, 0));
   }
@@ -160,8 +171,8 @@ export class MeasureUsage extends PlannedOperation<Usage> {
   #count(met: Met): void {
     const bytes = (slotFlags(met.slot, 0) & TWIN) !== 0 ? 2 * BLOCK_SIZE : BLOCK_SIZE;
     this.#usage.allocated += bytes;
+    if (this.#usage.allocated > this.#limit) throw notATree(met.slot);
     if (met.exclusive) this.#usage.exclusive += bytes;
-    this.#met.delete(slotBlock(met.slot, 0));
   }
 
   #descend(met: Met, frame: Frame): void {
@@ -215,7 +226,7 @@ export class MeasureUsage extends PlannedOperation<Usage> {
       this.#names.delete(ino);
       if (found === 'none') continue;
       const inode = table.make();
-      readRecord(inode, store.blocks.bytes, position.at, position.length);
+      readRecord(inode, store.blocks, position.at);
       const exclusive = inode.nlink === names;
       this.#usage.linked += inode.size;
       forEachRoot(inode, (at, role, detail) => {
@@ -231,6 +242,17 @@ export class MeasureUsage extends PlannedOperation<Usage> {
     this.#swept = true;
     for (const { met } of this.#met.values()) this.#stack.push({ ...met, exclusive: false });
   }
+}
+
+/** Blocks that anything names. */
+export function blocksInUse({ store }: Engine): number {
+  return store.superblock.geometry.blockCount - store.groups.free;
+}
+
+/** Something in an image leads back to itself, or counts less than it is named. */
+export function notATree(slot: Uint32Array): CorruptionError {
+  const finding = 'what hangs from it has more blocks than are in use';
+  return new CorruptionError('tree', slotBlock(slot, 0) * BLOCK_SIZE, finding);
 }
 
 /**

@@ -10,6 +10,9 @@ import { ROOT_HANDLE, SNAPSHOTS_HANDLE } from '../format/index.ts';
 import type { BufferPool, MappingOps } from '../iomap/index.ts';
 import { Vnode } from './vnode.ts';
 
+/** Dropped vnodes that are kept for the next inodes. */
+const SPARE_MAX = 1024;
+
 const RESERVED_IDS = Math.max(ROOT_HANDLE, SNAPSHOTS_HANDLE);
 
 export class VnodeTable {
@@ -18,6 +21,8 @@ export class VnodeTable {
   readonly #limit: number;
   readonly #byId = new Map<number, Vnode>();
   #list: Vnode[] = [];
+  /** Vnodes that were dropped, to be used again (N1: nobody knows them any more). */
+  readonly #spare: Vnode[] = [];
   #hand = 0;
   #nextId = RESERVED_IDS + 1;
   /** Told of every vnode that leaves. */
@@ -36,7 +41,7 @@ export class VnodeTable {
 
   /** A new vnode, in the table but in no directory yet. */
   make(id: number = this.#takeId()): Vnode {
-    const vnode = new Vnode(id, this.#pool, this.#ops);
+    const vnode = this.#spare.pop()?.renew(id) ?? new Vnode(id, this.#pool, this.#ops);
     vnode.place = this.#list.length;
     this.#list.push(vnode);
     this.#byId.set(id, vnode);
@@ -80,6 +85,7 @@ export class VnodeTable {
       last.place = vnode.place;
     }
     vnode.place = -1;
+    if (this.#spare.length < SPARE_MAX) this.#spare.push(vnode);
   }
 
   /** Drops vnodes that nobody uses, while there are more than the limit. A few at a time. */

@@ -62,7 +62,7 @@ export class Realm {
 }
 
 export class Vnode extends IomapFile implements MapRoot {
-  readonly id: number;
+  id: number;
   readonly ops: MappingOps;
   readonly slots: Uint32Array = new Uint32Array(INODE_WORDS);
   depth = 0;
@@ -130,6 +130,59 @@ export class Vnode extends IomapFile implements MapRoot {
     super(pool);
     this.id = id;
     this.ops = ops;
+  }
+
+  /**
+   * Makes a vnode that was dropped a new one. Inodes come and go by the million; made anew each
+   * time, they would fill the heap with garbage that only a full collection takes away.
+   */
+  renew(id: number): this {
+    this.id = id;
+    this.slots.fill(0);
+    this.depth = 0;
+    this.holder = undefined;
+    this.key = 0;
+    this.name = '';
+    this.realm = undefined as unknown as Realm;
+    this.ino = 0 as InodeNumber;
+    this.kind = InodeKind.FILE;
+    this.flags = 0;
+    this.mode = 0;
+    this.uid = 0;
+    this.gid = 0;
+    this.nlink = 0;
+    this.generation = 0;
+    this.size = 0;
+    this.blocks = 0;
+    this.atime = EPOCH;
+    this.mtime = EPOCH;
+    this.ctime = EPOCH;
+    this.btime = EPOCH;
+    this.change = 0;
+    this.project = 0;
+    this.rdev = 0;
+    this.ownRealm = 0;
+    this.outerRealm = 0;
+    this.inline = NO_BYTES;
+    this.attributes = NO_BYTES;
+    this.attributeBlocks = 0;
+    this.children = undefined;
+    this.holds = 0;
+    this.opens = 0;
+    this.seen = 0;
+    this.unlinked = false;
+    this.dirty = false;
+    this.claimTxg = 0 as Txg;
+    this.claimEpoch = -1;
+    this.used = true;
+    this.place = 0;
+    this.folioCost = 0;
+    this.promisedFolios = 0;
+    this.writebackIndex = 0;
+    this.#namedIn = undefined;
+    this.#entries = undefined;
+    this.#links = undefined;
+    return this;
   }
 
   /** Of an inode with several names: the directory where it was seen last. It stays in memory. */

@@ -300,7 +300,8 @@ export class ImageEditor {
         }
       }
       done.set(block, checksum32(this.block(block), this.#seed));
-      if ((slotFlags(words, at) & TWIN) !== 0) this.block(block + 1).set(this.block(block));
+      const twin = (slotFlags(words, at) & TWIN) !== 0;
+      if (twin) this.block(block + 1).set(this.block(block).subarray(0, this.#lengthOf(block + 1)));
     }
     const flags = words[at + 1] as number;
     sealSlot(words, at, done.get(block) as number);
@@ -340,6 +341,11 @@ export class ImageEditor {
         visitRecordSlots(this.words, this.bytes, record, (_, at, r, d) => visit(at, r, d));
       }
     }
+  }
+
+  /** Bytes of a block that lie in the image. */
+  #lengthOf(block: number): number {
+    return this.block(block).length;
   }
 
   #sealCounts(): void {

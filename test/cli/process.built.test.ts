@@ -20,7 +20,7 @@ let image: string;
 beforeEach(() => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'ramet-process-')));
   image = join(folder, 'a.img');
-  ramet('create', image, '--size', '64MiB');
+  expect(ramet('create', image, '--size', '64MiB')).toMatchObject({ status: 0, stderr: '' });
 });
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,7 +33,11 @@ function ramet(...args: string[]): { status: number | null; stdout: string; stde
 async function holder(): Promise<ChildProcess> {
   const child = spawn(process.execPath, [MAIN, 'put', '-', `${image}:/late`]);
   child.stdin?.write('first half');
-  while (!existsSync(`${image}.owner`)) await setTimeout(5);
+  while (!existsSync(`${image}.owner`)) {
+    // It ends only if it could not begin: there is nothing to wait for then.
+    if (child.exitCode !== null) throw new Error(`${MAIN} ended with ${child.exitCode}`);
+    await setTimeout(5);
+  }
   return child;
 }
 

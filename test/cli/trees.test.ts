@@ -180,6 +180,13 @@ describe('import', () => {
     expect(await rig.ok('ls', IMG)).toBe('file\n');
   });
 
+  it('leaves out the file that says who has the image', async () => {
+    const { status, stderr } = await rig.run(['import', '~/', `${IMG}:/all`]);
+    expect(status).toBe(0);
+    expect(stderr).toContain('left out what is no file, or the image itself: a.img, a.img.owner\n');
+    expect(await rig.ok('ls', `${IMG}:/all`)).toBe('in\n');
+  });
+
   it('joins what is there only with --force', async () => {
     host.mkdirSync(rig.path('in/dir'));
     write('dir/a', 'new');

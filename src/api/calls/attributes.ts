@@ -5,7 +5,7 @@ import { BLOCK_SIZE, FilesystemError } from '../../base/index.ts';
 import { AttributeMask, type Mutation, type Time, timeFromMs } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
-import { argumentTypeError, checkInteger, hasCode } from '../errors.ts';
+import { argumentTypeError, checkChoice, checkInteger, hasCode } from '../errors.ts';
 import { constants, modeBits } from '../flags.ts';
 import { type PathArgument, pathBytes, resolve } from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
@@ -76,8 +76,12 @@ export function* exists(context: Context, path: PathArgument): Procedure<boolean
 /**
  * Whether the volume's owner may: read-only snapshots refuse writing, files without x executing.
  */
-export function* access(context: Context, path: PathArgument, mode = 0): Procedure<void> {
-  checkInteger('mode', mode, 0, 7);
+export function* access(
+  context: Context,
+  path: PathArgument,
+  wanted?: number | null,
+): Procedure<void> {
+  const mode = checkChoice(wanted, 7);
   const vnode = yield* resolve(context.walk(true), pathBytes(path));
   vnode.holds--;
   if ((mode & constants.W_OK) !== 0 && (vnode.realm.readOnly || context.engine.store.readOnly)) {
@@ -153,7 +157,10 @@ export function* futimes(
   atime: TimeArgument,
   mtime: TimeArgument,
 ): Procedure<void> {
-  const times = { atime: timeOf(context, atime), mtime: timeOf(context, mtime) };
+  const times = {
+    atime: timeOf(context, atime, 'atime'),
+    mtime: timeOf(context, mtime, 'mtime'),
+  };
   yield* context.using(context.files.get(fd), ({ vnode }) => setTimes(context, vnode, times));
 }
 
@@ -258,7 +265,7 @@ const DECIMAL = /^(?<sign>-?)(?<whole>\d{1,12})(?:\.(?<fraction>\d{1,9}))?$/u;
  * the point and are exact; as a number they are good to a quarter of a microsecond, and negative
  * ones mean now, as in Node.
  */
-function timeOf(context: Context, time: TimeArgument): Time {
+function timeOf(context: Context, time: TimeArgument, name = 'time'): Time {
   if (time instanceof Date && !Number.isNaN(time.getTime())) return timeFromMs(time.getTime());
   const decimal = typeof time === 'string' ? DECIMAL.exec(time)?.groups : undefined;
   if (decimal !== undefined) {
@@ -270,7 +277,7 @@ function timeOf(context: Context, time: TimeArgument): Time {
   }
   const seconds = typeof time === 'string' ? Number(time) : time;
   if (typeof seconds !== 'number' || !Number.isFinite(seconds)) {
-    throw argumentTypeError('time', 'an instance of Date or of type number', time);
+    throw argumentTypeError(name, 'an instance of Date or an Time in seconds', time);
   }
   if (seconds < 0 && typeof time === 'number') return context.time;
   const sec = Math.floor(seconds);

@@ -6,7 +6,7 @@ import { AttributeMask, type CloneMutation, InodeKind, UnlinkWhat } from '../../
 import { BufferedRead } from '../../iomap/index.ts';
 import { type Vnode, WriteFile } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
-import { checkInteger, hasCode } from '../errors.ts';
+import { checkChoice, hasCode } from '../errors.ts';
 import { constants } from '../flags.ts';
 import {
   isSpecial,
@@ -59,12 +59,12 @@ export function* copyFile(
   context: Context,
   source: PathArgument,
   destination: PathArgument,
-  mode = 0,
+  mode?: number | null,
 ): Procedure<void> {
-  checkInteger('mode', mode, 0, 7);
+  const how = checkChoice(mode, 7);
   const [from, to] = [pathBytes(source, 'src'), pathBytes(destination, 'dest')];
   const vnode = yield* resolve(context.walk(true), from);
-  yield* holding(vnode, () => copyTo(context, vnode, to, mode));
+  yield* holding(vnode, () => copyTo(context, vnode, to, how));
 }
 
 function* copyTo(context: Context, source: Vnode, to: string, mode: number): Procedure<void> {
@@ -94,17 +94,22 @@ function checkCopied(source: Vnode): void {
 }
 
 /** Makes the copy where nothing is. */
-function* copyNew(context: Context, source: Vnode, place: Place): Procedure<void> {
+function* copyNew(
+  context: Context,
+  source: Vnode,
+  place: Place,
+  { uid, gid }: { readonly uid: number; readonly gid: number } = context,
+): Procedure<void> {
   const copy = yield* cloneTo(context, source, place);
   yield* holding(copy, function* () {
-    const { time, uid, gid } = context;
-    yield* setAttributes(context, copy, {
-      mask: AttributeMask.ATIME | AttributeMask.MTIME | AttributeMask.UID | AttributeMask.GID,
-      atime: time,
-      mtime: time,
-      uid,
-      gid,
-    });
+    const { time } = context;
+    const mask = AttributeMask.ATIME | AttributeMask.MTIME | AttributeMask.UID | AttributeMask.GID;
+    try {
+      yield* setAttributes(context, copy, { mask, atime: time, mtime: time, uid, gid });
+    } catch (error) {
+      // Somebody has removed it since: it was copied all the same.
+      if (!hasCode(error, 'ENOENT')) throw error;
+    }
   });
 }
 
@@ -129,15 +134,13 @@ function* copyOver(
   }
   if (entangled || found.kind !== InodeKind.FILE) yield* copyBytes(context, source, found);
   else {
-    const { uid, gid } = found;
-    yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
-    const copy = yield* cloneTo(context, source, place);
-    yield* holding(copy, function* () {
-      const { time } = context;
-      const mask =
-        AttributeMask.ATIME | AttributeMask.MTIME | AttributeMask.UID | AttributeMask.GID;
-      yield* setAttributes(context, copy, { mask, atime: time, mtime: time, uid, gid });
-    });
+    try {
+      yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
+    } catch (error) {
+      // Somebody else has removed it.
+      if (!hasCode(error, 'ENOENT') || place.directory.unlinked) throw error;
+    }
+    yield* copyNew(context, source, place, found);
   }
 }
 

@@ -9,7 +9,7 @@ import { binaryString, type ErrorCode, textFromBinary } from '../../base/index.t
 import { AttributeMask, InodeKind } from '../../format/index.ts';
 import { readTarget, type Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
-import { argumentTypeError, asNodeError, checkInteger, hasCode, systemError } from '../errors.ts';
+import { argumentTypeError, asNodeError, checkChoice, hasCode, systemError } from '../errors.ts';
 import { constants } from '../flags.ts';
 import {
   normalize,
@@ -59,7 +59,7 @@ export function* cp(
 }
 
 function checkOptions(options: CpOptions): void {
-  checkInteger('mode', options.mode ?? 0, 0, 7);
+  checkChoice(options.mode, 7);
   const { filter } = options;
   if (filter !== undefined && typeof filter !== 'function') {
     throw argumentTypeError('options.filter', 'of type function', filter);

@@ -49,7 +49,7 @@ export function* openPath(
     ? yield* findOrCreate(context, path, flags, mode)
     : yield* resolve(context.walk(follow), path);
   return yield* holding(vnode, function* () {
-    checkOpen(vnode, flags);
+    checkOpen(context, vnode, flags);
     const fd = context.files.add(new OpenFile(vnode, flags));
     try {
       if ((flags & O_TRUNC) !== 0 && vnode.size > 0) yield* setSize(context, vnode, 0);
@@ -102,7 +102,7 @@ function createFile(
   return create(context, place, { kind: InodeKind.FILE, mode });
 }
 
-function checkOpen(vnode: Vnode, flags: number): void {
+function checkOpen(context: Context, vnode: Vnode, flags: number): void {
   const changes = (flags & (O_WRONLY | O_RDWR | O_TRUNC)) !== 0;
   if (vnode.isDirectory && (changes || (flags & O_CREAT) !== 0)) {
     throw new FilesystemError('EISDIR', 'Cannot open a directory for writing');
@@ -113,8 +113,8 @@ function checkOpen(vnode: Vnode, flags: number): void {
   if (vnode.kind === InodeKind.SYMLINK) {
     throw new FilesystemError('ELOOP', 'Cannot open a symbolic link itself');
   }
-  if (changes && vnode.realm.readOnly) {
-    throw new FilesystemError('EROFS', 'Cannot write in a read-only snapshot');
+  if (changes && (vnode.realm.readOnly || context.engine.store.readOnly)) {
+    throw new FilesystemError('EROFS', 'Cannot open for writing: it is read-only');
   }
 }
 
@@ -138,10 +138,33 @@ export function* read(
   return yield* context.using(readableFile(context, fd), function* (file) {
     const { offset, length: most } = range;
     const start = at ?? file.position;
-    const count = yield* run(new BufferedRead().begin(file.vnode, start, most, target, offset));
+    const part = { position: start, length: most, bytes: target, at: offset };
+    const count = yield* readInto(context, file.vnode, part);
     if (at === undefined) file.position = start + count;
     return count;
   });
+}
+
+/** Which bytes of a file go where in a buffer. */
+export interface ReadPart {
+  readonly position: number;
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  /** Where in `bytes`. */
+  readonly at: number;
+}
+
+/** Reads bytes of an inode that stays in use meanwhile. */
+export function* readInto(
+  { reads }: Context,
+  vnode: Vnode,
+  { position, length, bytes, at }: ReadPart,
+): Procedure<number> {
+  const operation = reads.pop() ?? new BufferedRead();
+  const count = (yield operation.begin(vnode, position, length, bytes, at)) as number;
+  // One that failed is not used again.
+  reads.push(operation);
+  return count;
 }
 
 export interface RangeOptions {
@@ -195,7 +218,7 @@ export function writableFile(context: Context, fd: number): OpenFile {
 function positionOf(position: unknown): number | undefined {
   if (position === null || position === undefined) return undefined;
   if (typeof position !== 'number' && typeof position !== 'bigint') {
-    throw argumentTypeError('position', 'of type integer or bigint', position);
+    throw argumentTypeError('position', 'of type bigint or integer', position);
   }
   const at = checkInteger('position', Number(position), -1, MAX_INTEGER);
   return at === -1 ? undefined : at;
@@ -271,9 +294,10 @@ function* writeAt(
     const start = position ?? file.position;
     // Before the first wait, so that a write that comes meanwhile goes behind this one.
     if (position === undefined) file.position = start + length;
-    const write = new WriteFile(context.engine).write(vnode, start, bytes, from, length, time);
+    const operation = context.writes.pop() ?? new WriteFile(context.engine);
     try {
-      count = yield* run(write);
+      count = yield* run(operation.write(vnode, start, bytes, from, length, time));
+      context.writes.push(operation);
     } catch (error) {
       if (position === undefined && file.position === start + length) file.position = start;
       throw error;
@@ -324,7 +348,7 @@ function checkBuffers(buffers: readonly ArrayBufferView[]): readonly ArrayBuffer
   if (Array.isArray(buffers) && buffers.every((buffer) => ArrayBuffer.isView(buffer))) {
     return buffers;
   }
-  throw argumentTypeError('buffers', 'an instance of ArrayBufferView[]', buffers);
+  throw argumentTypeError('buffers', 'an ArrayBufferView[]', buffers);
 }
 
 /** Negative lengths mean 0, as in Node. */

@@ -3,7 +3,7 @@
  */
 import { binaryString, FilesystemError } from '../../base/index.ts';
 import { type CreateMutation, InodeKind, UnlinkWhat } from '../../format/index.ts';
-import { readTarget, type Vnode } from '../../volume/index.ts';
+import { checkName, readTarget, type Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
 import { decodeName, encodingOf } from '../encoding.ts';
 import { checkFlag, hasCode } from '../errors.ts';
@@ -155,15 +155,18 @@ function* checkDirectory(
 
 export function* unlink(context: Context, path: PathArgument): Procedure<void> {
   const place = yield* resolveParent(context.walk(false), pathBytes(path));
-  yield* holding(place.directory, function* (directory) {
-    if (isSpecial(place.name)) throw new FilesystemError('EISDIR', 'Cannot unlink a directory');
+  const { directory, name, slash } = place;
+  try {
+    if (isSpecial(name)) throw new FilesystemError('EISDIR', 'Cannot unlink a directory');
+    checkName(name);
     checkWritable(context, directory);
-    const vnode = yield* present(context, place);
-    if (place.slash && !vnode.isDirectory) {
+    if (slash && !(yield* present(context, place)).isDirectory) {
       throw new FilesystemError('ENOTDIR', 'Cannot unlink a file as a directory');
     }
-    yield* unlinkName(context, directory, place.name, UnlinkWhat.FILE);
-  });
+    yield* unlinkName(context, directory, name, UnlinkWhat.FILE);
+  } finally {
+    directory.holds--;
+  }
 }
 
 export function* rename(

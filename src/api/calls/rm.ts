@@ -1,7 +1,7 @@
 /**
  * Calls that remove directories: rmdir, and rm with everything below.
  */
-import { FilesystemError } from '../../base/index.ts';
+import { DeviceError, FilesystemError } from '../../base/index.ts';
 import { InodeFlag, InodeKind, UnlinkWhat } from '../../format/index.ts';
 import { lookup, readEntries, type Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
@@ -107,8 +107,8 @@ function* removeTree(context: Context, parent: Vnode, name: string): Procedure<v
       const what = entangled ? UnlinkWhat.DIRECTORY : UnlinkWhat.TREE;
       return yield* unlinkName(context, parent, name, what);
     } catch (error) {
-      // Somebody has made a link below it meanwhile.
-      if (!hasCode(error, 'ENOTSUP')) throw error;
+      // Somebody has made a link below it meanwhile; a device that cannot go on is not that.
+      if (!hasCode(error, 'ENOTSUP') || error instanceof DeviceError) throw error;
     }
   }
 }

@@ -2,13 +2,14 @@
  * Calls on whole files: readFile, writeFile, appendFile, truncate. They take a path, and open and
  * close the file themselves, or an open file, which they leave open.
  */
+import { checkFile } from '../../volume/index.ts';
 import type { Context } from '../context.ts';
 import { bytesToWrite, decode, type Encoding, encode, encodingOf } from '../encoding.ts';
 import { argumentTypeError, checkFlag } from '../errors.ts';
 import { constants, modeBits, openFlags } from '../flags.ts';
-import { type PathArgument, pathBytes } from '../path.ts';
+import { type PathArgument, pathBytes, resolve } from '../path.ts';
 import { answer, type Procedure } from '../procedure.ts';
-import { fsync, ftruncate, openPath, read, readableFile, write } from './files.ts';
+import { fsync, ftruncate, openPath, read, readableFile, readInto, write } from './files.ts';
 
 /** A path, or an open file: its number, or its handle. */
 export type FileArgument = PathArgument | number | { readonly fd: number };
@@ -33,21 +34,45 @@ export function* readFile(
 ): Procedure<string | Uint8Array> {
   const encoding = encodingOf(options);
   const flag = typeof options === 'object' ? options?.flag : undefined;
-  const bytes = yield* withFile(context, file, { flags: openFlags(flag, 'r') }, (open) =>
-    readAll(context, open),
-  );
+  const plain = flag === undefined && !isOpen(file);
+  const bytes = plain
+    ? yield* readPath(context, pathBytes(file))
+    : yield* withFile(context, file, { flags: openFlags(flag, 'r') }, (open) =>
+        readAll(context, open),
+      );
   return decode(bytes, encoding);
+}
+
+/** All of the file that a path names, which needs no number for that. */
+function* readPath(context: Context, path: string): Procedure<Uint8Array> {
+  const vnode = yield* resolve(context.walk(true), path);
+  vnode.opens++;
+  vnode.holds--;
+  try {
+    checkFile(vnode);
+    const { size } = vnode;
+    checkLength(size);
+    const bytes = new Uint8Array(size);
+    const count = yield* readInto(context, vnode, { position: 0, length: size, bytes, at: 0 });
+    return count === size ? bytes : bytes.subarray(0, count);
+  } finally {
+    vnode.opens--;
+    yield* context.closed(vnode);
+  }
+}
+
+function checkLength(length: number): void {
+  if (length <= LENGTH_MAX) return;
+  throw Object.assign(new RangeError(`File size (${length}) is greater than 2 GiB`), {
+    code: 'ERR_FS_FILE_TOO_LARGE',
+  });
 }
 
 /** Everything from where the file stands to its end. */
 function* readAll(context: Context, fd: number): Procedure<Uint8Array> {
   const { vnode, position } = readableFile(context, fd);
   const length = Math.max(0, vnode.size - position);
-  if (length > LENGTH_MAX) {
-    throw Object.assign(new RangeError(`File size (${length}) is greater than 2 GiB`), {
-      code: 'ERR_FS_FILE_TOO_LARGE',
-    });
-  }
+  checkLength(length);
   const bytes = new Uint8Array(length);
   const count = yield* read(context, fd, bytes, 0, length);
   return count === length ? bytes : bytes.subarray(0, count);
@@ -147,14 +172,18 @@ function* withFile<Result>(
   how: { readonly flags: number; readonly mode?: number },
   body: (fd: number) => Procedure<Result>,
 ): Procedure<Result> {
-  if (typeof file === 'number') return yield* body(file);
-  if (typeof file === 'object' && 'fd' in file) return yield* body(file.fd);
+  if (isOpen(file)) return yield* body(typeof file === 'number' ? file : file.fd);
   const fd = yield* openPath(context, pathBytes(file), how.flags, how.mode ?? 0o666);
   try {
     return yield* body(fd);
   } finally {
     yield* context.close(fd);
   }
+}
+
+/** True for an open file: its number, or its handle. */
+function isOpen(file: FileArgument): file is number | { readonly fd: number } {
+  return typeof file === 'number' || (typeof file === 'object' && file !== null && 'fd' in file);
 }
 
 export function* truncate(

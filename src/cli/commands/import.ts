@@ -2,6 +2,7 @@
 import * as host from 'node:fs';
 import type { Command } from 'commander';
 import type { Volume } from '../../api/index.ts';
+import { ownerPath } from '../../device/node.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { exactTime, fileKey, TreeCopy } from '../copy-tree.ts';
 import { runCopy } from '../copying.ts';
@@ -55,10 +56,14 @@ async function importTree(request: Request, options: Options, terminal: Terminal
   const merge = options.force === true;
   const root = binaryOf(host.realpathSync(directory));
   checkEmpty(volume, place, merge);
-  const image = fileKey(host.statSync(place.image, { bigint: true }));
+  // The image, and the file beside it that says who has it.
+  const own = [place.image, ownerPath(place.image)].flatMap((path) => {
+    const stats = host.statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats === undefined ? [] : [fileKey(stats)];
+  });
   const copy = new TreeCopy({
     verb: 'import',
-    source: { fs: host, root, spared: new Set([image]) },
+    source: { fs: host, root, spared: new Set(own) },
     target: { fs: volume.fs, root: binaryOf(place.path) },
     owners: true,
     merge,
