@@ -159,7 +159,7 @@ function* parentFrom(
   const cut = trimmed.lastIndexOf('/');
   const name = trimmed.slice(cut + 1);
   const above = cut < 0 && trimmed !== '' ? '.' : trimmed.slice(0, cut + 1) || '/';
-  // A path that ends with a slash is followed to its end, whatever the walk does with the last name.
+  // It ends with a slash: links are followed to its end, whatever the walk does with a last name.
   const directory = yield* walkFrom(walk, start, above, links);
   if (directory.isDirectory) return { directory, name, slash: trimmed.length < path.length };
   directory.holds--;

@@ -205,9 +205,8 @@ export interface StatFs<Value extends number | bigint> {
   ffree: Value;
 }
 
-/** Mapped and dirty blocks; inline data takes none. */
 function sectors(vnode: Vnode): number {
-  return vnode.blocks * (BLOCK_SIZE / 512);
+  return vnode.blocksInUse * (BLOCK_SIZE / 512);
 }
 
 function nanoseconds(time: Time): bigint {

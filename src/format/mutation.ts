@@ -1,8 +1,8 @@
 /**
  * Mutation: one change of a volume as plain data.
  *
- * Everything that changes a volume is one of these records, executed by one function. An
- * intent log is made of them, recovery and tests replay them. A record says what was decided, not what was
+ * Everything that changes a volume is one of these records, executed by one function. An intent log
+ * is made of them, recovery and tests replay them. A record says what was decided, not what was
  * asked for: the inode number that was given, the time that was stamped, the realm that was opened.
  *
  * M1. Inodes are named by *handles*, numbers that a BIND record or the record that created the
@@ -144,6 +144,16 @@ export interface AllocateMutation {
   readonly length: number;
   readonly time: Time;
 }
+
+/** Bits of `mode`, with the kernel's values. */
+export const AllocateMode = {
+  KEEP_SIZE: 0x01,
+  PUNCH_HOLE: 0x02,
+  COLLAPSE_RANGE: 0x08,
+  ZERO_RANGE: 0x10,
+  INSERT_RANGE: 0x20,
+  UNSHARE_RANGE: 0x40,
+} as const;
 
 /** A file, a directory with everything below it, or the live volume, once more. */
 export interface CloneMutation {

@@ -116,10 +116,10 @@ export abstract class IomapFile implements FolioOwner {
   }
 
   /**
-   * Drops dirty blocks from file offset `from` (a multiple of the block size) on. Nothing of it may
-   * be under writeback. Returns how many blocks and how many folios are dirty no longer.
+   * Drops dirty blocks from file offset `from` to `to` (multiples of the block size). Nothing of it
+   * may be under writeback. Returns how many blocks and how many folios are dirty no longer.
    */
-  dropDirty(from: number): { blocks: number; folios: number } {
+  dropDirty(from: number, to = Number.POSITIVE_INFINITY): { blocks: number; folios: number } {
     const { folios, blocks } = this.pool;
     const dropped = { blocks: 0, folios: 0 };
     let next = this.firstFolio;
@@ -127,9 +127,10 @@ export abstract class IomapFile implements FolioOwner {
       const folio = next;
       next = folios.nextOf(folio);
       const start = (folios.index[folio] as number) * FOLIO_SIZE;
-      if (start + FOLIO_SIZE <= from) continue;
+      if (start + FOLIO_SIZE <= from || start >= to) continue;
       for (let i = 0; i < FOLIO_BLOCKS; i++) {
-        if (start + i * BLOCK_SIZE < from || folios.frame(folio, i) === NO_FRAME) continue;
+        const at = start + i * BLOCK_SIZE;
+        if (at < from || at >= to || folios.frame(folio, i) === NO_FRAME) continue;
         if (folios.clearDirty(folio, i)) dropped.folios++;
         blocks.give(folios.detach(folio, i));
         dropped.blocks++;

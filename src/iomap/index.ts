@@ -7,6 +7,7 @@
  * for. Any filesystem can use it: `toy-filesystem.ts` in the tests is a complete one in under 200
  * lines.
  */
+export { Punch, Truncate, ZeroRange } from './clear.ts';
 export { BufferPool, IomapFile } from './file.ts';
 export {
   Edge,
@@ -17,11 +18,11 @@ export {
   MappingRequest,
   MappingType,
   RequestFlag,
+  type UnmapRange,
   type WriteOutcome,
 } from './mapping.ts';
 export { type LockRange, RangeLock } from './range-lock.ts';
 export { BufferedRead } from './read.ts';
-export { Truncate } from './truncate.ts';
 export { BufferedWrite, DirtyChunk } from './write.ts';
 export {
   type Ioend,

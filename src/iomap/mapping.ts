@@ -112,6 +112,8 @@ export class MappingAnswer {
    * no longer can. They become dirty data in the same turn.
    */
   moved: Uint8Array | undefined;
+  /** What the filesystem has promised for this answer: its own to use, seen again in `end`. */
+  readonly promise = { blocks: 0, nodes: 0, cost: 0 };
 
   clear(): void {
     this.sourceCount = 0;
@@ -150,6 +152,15 @@ export interface WriteOutcome {
   newFolios: number;
 }
 
+/** Whole blocks that become a hole, and the size of the file then. */
+export interface UnmapRange {
+  /** File bytes, a multiple of the block size. */
+  readonly start: number;
+  /** The byte after the last, a multiple of the block size; `Infinity` for all there is. */
+  readonly end: number;
+  readonly size: number;
+}
+
 /** What a filesystem has to know. It is called inside a turn and must not wait. */
 export interface MappingOps {
   /**
@@ -163,12 +174,12 @@ export interface MappingOps {
    * takes back the rest, and knows now that the file has changed.
    */
   end(file: IomapFile, request: MappingRequest, answer: MappingAnswer, outcome: WriteOutcome): void;
-  /** Makes sure that {@link resize} cannot miss. */
-  planResize(file: IomapFile, size: number, plan: Plan): boolean;
+  /** Makes sure that {@link unmap} cannot miss. */
+  planUnmap(file: IomapFile, range: UnmapRange, plan: Plan): boolean;
   /**
-   * Sets the size and forgets everything after it. Dirty data after it is gone already: `dropped`
-   * says what need not be reserved any more. Bytes of an inline file after the size are the
-   * filesystem's to cut.
+   * Makes a hole of the blocks in a range, and sets the size. Dirty data in the range is gone
+   * already: `dropped` says what need not be reserved any more. Bytes of an inline file in these
+   * blocks or after the size are the filesystem's to clear.
    */
-  resize(file: IomapFile, size: number, dropped: { blocks: number; folios: number }): void;
+  unmap(file: IomapFile, range: UnmapRange, dropped: { blocks: number; folios: number }): void;
 }

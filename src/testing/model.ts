@@ -2,8 +2,8 @@
  * Model: what a volume is supposed to do, in a few plain objects.
  *
  * It shares no code with the engine: a directory is a `Map`, a file its bytes, a clone or a
- * snapshot a deep copy. It knows paths and open files, and refuses with the code of an errno what a volume
- * has to refuse. Names and paths are binary strings: one character a byte.
+ * snapshot a deep copy. It knows paths and open files, and refuses with the code of an errno what a
+ * volume has to refuse. Names and paths are binary strings: one character a byte.
  *
  * M1. Every change that a power cut may keep while it loses the next one is reported to `onChange`.
  */

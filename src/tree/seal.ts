@@ -6,7 +6,14 @@
  * closes (I1). A target that two slots name, because it was cloned in the same txg, is hashed once.
  * The walk keeps its own stack: directories may be nested deeper than calls may.
  */
-import { assert, type Block, type Frame, NO_FRAME } from '../base/index.ts';
+import {
+  assert,
+  BLOCK_SIZE,
+  type Block,
+  CorruptionError,
+  type Frame,
+  NO_FRAME,
+} from '../base/index.ts';
 import {
   DIRTY,
   SlotRole,
@@ -91,10 +98,12 @@ export class Sealer {
   #frameOf(slot: Pending): Frame {
     const block: Block = slotBlock(slot.words, slot.at);
     const frame = this.#store.blocks.find(block);
-    assert(
-      frame !== NO_FRAME && this.#store.dirty.has(frame),
-      () => `the slot of block ${block} is dirty, its target is not`,
-    );
-    return frame;
+    if (frame !== NO_FRAME && this.#store.dirty.has(frame)) return frame;
+    // Of two slots with one target the counts knew one only, and it was given up. What is in
+    // memory must not reach the device.
+    const finding = `its target, block ${block}, is dirty, and was given up by another slot`;
+    const error = new CorruptionError('slot', block * BLOCK_SIZE, finding);
+    this.#store.latch(error);
+    throw error;
   }
 }

@@ -18,6 +18,7 @@ import {
 import { BufferPool } from '../iomap/index.ts';
 import type { Store, StoreClient } from '../store/index.ts';
 import { Cow, FileMaps, KeyedPosition, KeyedTrees } from '../tree/index.ts';
+import { allocateFromRecord } from './allocate.ts';
 import { SetAttributes, SetExtended } from './attributes.ts';
 import { Clone } from './clone.ts';
 import { Create, Link } from './create.ts';
@@ -124,6 +125,8 @@ export class Engine implements StoreClient {
         return truncateFromRecord(this, record);
       case 'write-inline':
         return writeFromRecord(this, record);
+      case 'fallocate':
+        return allocateFromRecord(this, record);
       case 'clone':
         return new Clone(this, record);
       default:

@@ -306,7 +306,7 @@ export class Inodes {
   }
 }
 
-/** True if a record has the flags that its content asks for, and is in the tree that they ask for. */
+/** True if a record has the flags that its content asks for, and is in the tree they ask for. */
 function isItself(vnode: Vnode, tree: VnodeTree): boolean {
   const linked = tree.tree === TreeKind.LINKS;
   return shapeFlags(vnode) === vnode.flags && vnode.has(InodeFlag.LINKED) === linked;

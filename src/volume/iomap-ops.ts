@@ -46,6 +46,7 @@ import {
   MappingType,
   type Placement,
   RequestFlag,
+  type UnmapRange,
   type WritebackOps,
   type WriteOutcome,
 } from '../iomap/index.ts';
@@ -73,10 +74,6 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   /** Set once, when the parts exist: they need the buffer pool, which needs these ops. */
   parts!: IomapParts;
   readonly #position = new MapPosition();
-  /** Promised by the write that has begun: blocks for its data, and for nodes. */
-  #promisedBlocks = 0;
-  #promisedNodes = 0;
-  #cost = 0;
 
   begin(file: IomapFile, request: MappingRequest, answer: MappingAnswer, plan: Plan): boolean {
     const vnode = file as Vnode;
@@ -94,7 +91,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     if ((edges & Edge.TAIL) !== 0) known = this.#edge(vnode, tailStart, answer, plan) && known;
     if (!known) return false;
     this.#moveInline(vnode, offset, length, answer);
-    if (!this.#promise(vnode, offset, length, plan)) return false;
+    if (!this.#promise(vnode, offset, length, answer, plan)) return false;
     const span = tailStart + BLOCK_SIZE - headStart;
     answer.destination.set(MappingType.DELALLOC, headStart, span).flags = MappingFlag.NEW;
     return true;
@@ -103,48 +100,63 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   end(
     file: IomapFile,
     request: MappingRequest,
-    _answer: MappingAnswer,
+    { promise }: MappingAnswer,
     outcome: WriteOutcome,
   ): void {
     const vnode = file as Vnode;
     const { store, inodes } = this.parts;
-    store.space.promise(-this.#promisedBlocks, -this.#promisedNodes);
-    this.#promisedBlocks = 0;
-    this.#promisedNodes = 0;
+    store.space.promise(-promise.blocks, -promise.nodes);
     if (outcome.written === 0) return;
-    const rise = (this.#cost - vnode.folioCost) * vnode.promisedFolios;
-    vnode.folioCost = this.#cost;
+    const cost = Math.max(vnode.folioCost, promise.cost);
+    const rise = (cost - vnode.folioCost) * vnode.promisedFolios;
+    vnode.folioCost = cost;
     vnode.promisedFolios += outcome.newFolios;
-    store.space.promise(outcome.newBlocks, outcome.newFolios * this.#cost + rise);
+    store.space.promise(outcome.newBlocks, outcome.newFolios * cost + rise);
     inodes.claim(vnode);
     inodes.touch(vnode);
     vnode.size = Math.max(vnode.size, request.offset + outcome.written);
     vnode.change++;
   }
 
-  planResize(file: IomapFile, size: number, plan: Plan): boolean {
+  planUnmap(file: IomapFile, { start, end, size }: UnmapRange, plan: Plan): boolean {
     const vnode = file as Vnode;
     const { store, inodes, maps, reclaimer } = this.parts;
     checkWrite(vnode, 0, size);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
-    if (size < vnode.size) {
-      maps.planCut(vnode, blocksFor(size), inodes.planShared, plan);
-      reclaimer.planAdd(vnode.depth + 1, plan);
+    const frees = start < vnode.size && start < end;
+    if (frees) {
+      const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
+      if (end < Number.POSITIVE_INFINITY) maps.planPunch(vnode, range, inodes.planShared, plan);
+      else maps.planCut(vnode, range.first, inodes.planShared, plan);
+      reclaimer.planAdd(2 * vnode.depth + 1, plan);
     }
     inodes.planRewrite(vnode, plan);
-    return store.settle(plan, size < vnode.size ? 'delete' : 'normal');
+    return store.settle(plan, frees ? 'delete' : 'normal');
   }
 
-  resize(file: IomapFile, size: number, dropped: { blocks: number; folios: number }): void {
+  unmap(
+    file: IomapFile,
+    { start, end, size }: UnmapRange,
+    dropped: { blocks: number; folios: number },
+  ): void {
     const vnode = file as Vnode;
     const { inodes, maps, reclaimer } = this.parts;
     this.release(vnode, dropped);
     inodes.claim(vnode);
-    if (size < vnode.size) {
-      maps.cut(vnode, blocksFor(size), reclaimer.add);
-      vnode.blocks = Math.min(vnode.blocks, blocksFor(size));
-      if (vnode.inline.length > size) vnode.inline = vnode.inline.slice(0, size);
+    if (start < vnode.size && start < end) {
+      const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
+      if (end < Number.POSITIVE_INFINITY) {
+        vnode.blocks -= maps.punch(vnode, range, reclaimer.add);
+        // Of the subtrees that went nobody has counted the blocks.
+        const whole = Math.min(range.end, blocksFor(vnode.size)) - range.first;
+        vnode.blocks = Math.min(vnode.blocks, blocksFor(vnode.size) - whole);
+      } else {
+        maps.cut(vnode, range.first, reclaimer.add);
+        vnode.blocks = Math.min(vnode.blocks, range.first);
+      }
+      if (start === 0) vnode.inline = NO_BYTES;
     }
+    if (vnode.inline.length > size) vnode.inline = vnode.inline.slice(0, size);
     vnode.size = size;
     vnode.change++;
     inodes.rewrite(vnode);
@@ -219,17 +231,24 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   }
 
   /** Promises the blocks of a write, and the nodes that will map them. */
-  #promise(vnode: Vnode, offset: number, length: number, plan: Plan): boolean {
+  #promise(
+    vnode: Vnode,
+    offset: number,
+    length: number,
+    { promise }: MappingAnswer,
+    plan: Plan,
+  ): boolean {
     const { store } = this.parts;
     const blocks = blocksFor(offset + length) - Math.floor(offset / BLOCK_SIZE) + 1;
     const folios = Math.ceil(blocks / 16) + 1;
     const depth = Math.max(vnode.depth, depthFor(blocksFor(Math.max(vnode.size, offset + length))));
-    this.#cost = Math.max(vnode.folioCost, 2 * depth + RECORD_COST);
-    const rise = (this.#cost - vnode.folioCost) * vnode.promisedFolios;
-    const nodes = folios * this.#cost + rise;
+    const cost = Math.max(vnode.folioCost, 2 * depth + RECORD_COST);
+    const rise = (cost - vnode.folioCost) * vnode.promisedFolios;
+    const nodes = folios * cost + rise;
     if (!store.settle(plan, 'normal', blocks + nodes)) return false;
-    this.#promisedBlocks = blocks;
-    this.#promisedNodes = nodes;
+    promise.blocks = blocks;
+    promise.nodes = nodes;
+    promise.cost = cost;
     store.space.promise(blocks, nodes);
     return true;
   }

@@ -9,7 +9,8 @@
  *     txg closes, and before a tree that contains it is cloned, taken away or read past the vnodes.
  * N3. Otherwise the vnode and its record say the same.
  */
-import type { InodeNumber, Txg } from '../base/index.ts';
+import { blocksFor, type InodeNumber, type Txg } from '../base/index.ts';
+import { FOLIO_BLOCKS } from '../cache/index.ts';
 import { InodeFlag, InodeKind, type Time, TreeKind } from '../format/index.ts';
 import { type BufferPool, IomapFile, type MappingOps } from '../iomap/index.ts';
 import type { MapRoot, TreeRoot } from '../tree/index.ts';
@@ -229,6 +230,15 @@ export class Vnode extends IomapFile implements MapRoot {
   /** True if the map names anything, or has nodes. */
   get hasMap(): boolean {
     return this.depth > 0 || this.slots.subarray(0, ATTRIBUTES_AT).some((word) => word !== 0);
+  }
+
+  /**
+   * Blocks of data; inline data takes none. Of dirty data it is not known yet which blocks are new:
+   * it counts as if all were, up to the size, so that no file with data seems to be one hole.
+   */
+  get blocksInUse(): number {
+    const dirty = Math.min(this.promisedFolios * FOLIO_BLOCKS, blocksFor(this.size));
+    return Math.max(this.blocks, dirty);
   }
 
   get isDirectory(): boolean {

@@ -19,7 +19,7 @@ export class ForgetfulToy extends ToyFilesystem {
     return this.#knows(plan) && super.begin(file, request, answer, plan);
   }
 
-  override planResize: ToyFilesystem['planResize'] = (_file, _size, plan) => this.#knows(plan);
+  override planUnmap: ToyFilesystem['planUnmap'] = (_file, _range, plan) => this.#knows(plan);
   override planPlace: ToyFilesystem['planPlace'] = (_blocks, plan) => this.#knows(plan);
   override planComplete: ToyFilesystem['planComplete'] = (_ioend, plan) => this.#knows(plan);
 

@@ -68,8 +68,7 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
     answer: iomap.MappingAnswer,
     _plan: base.Plan,
   ): boolean {
-    const first = Math.floor(offset / BLOCK_SIZE);
-    const end = blocksFor(offset + length);
+    const [first, end] = [Math.floor(offset / BLOCK_SIZE), blocksFor(offset + length)];
     const count = end - first;
     if (flag !== iomap.RequestFlag.WRITE) return this.#addSources(map, first, end, answer);
     if (this.available < count) throw new base.FilesystemError('ENOSPC', 'Cannot write: full');
@@ -95,12 +94,13 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
     if (written > 0) file.size = Math.max(file.size, request.offset + written);
   }
 
-  resize(file: ToyFile, size: number, dropped: { blocks: number }): void {
+  unmap(file: ToyFile, range: iomap.UnmapRange, dropped: { blocks: number }): void {
     this.promised -= dropped.blocks;
     for (const [index, entry] of file.map) {
-      if (index >= blocksFor(size) && file.map.delete(index)) this.#letGo(entry);
+      const at = index * BLOCK_SIZE;
+      if (at >= range.start && at < range.end && file.map.delete(index)) this.#letGo(entry);
     }
-    file.size = size;
+    file.size = range.size;
   }
 
   place(_file: ToyFile, _offset: number, blocks: number, placement: iomap.Placement): void {
@@ -130,7 +130,7 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
   }
 
   isInline = (_file: iomap.IomapFile): boolean => false;
-  planResize = (_file: iomap.IomapFile, _size: number, _plan: base.Plan): boolean => true;
+  planUnmap = (_file: iomap.IomapFile, _range: unknown, _plan: base.Plan): boolean => true;
   planPlace = (_blocks: number, _plan: base.Plan): boolean => true;
   planComplete = (_ioend: iomap.Ioend, _plan: base.Plan): boolean => true;
 

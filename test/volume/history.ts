@@ -17,6 +17,7 @@ const EVEN: Weights = {
   create: 12,
   write: 16,
   truncate: 6,
+  clear: 6,
   unlink: 7,
   rename: 10,
   link: 6,
@@ -189,6 +190,15 @@ const STEPS = {
     if (file === undefined) return;
     const size = history.random.chance(0.2) ? 0 : history.offset();
     history.world.truncate(file.inode, file.place, size);
+  },
+
+  clear(history: History): void {
+    const file = history.file();
+    if (file === undefined) return;
+    const { random } = history;
+    const length = random.pick([1, 100, 4096, 5000, 40_000, 3_000_000]);
+    const range = { offset: history.offset(), length, grow: random.chance(0.2) };
+    history.world.clear(file.inode, file.place, range);
   },
 
   unlink(history: History): void {

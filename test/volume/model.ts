@@ -48,6 +48,19 @@ export class SparseBytes {
     this.size = size;
   }
 
+  /** Bytes become zeros; blocks that are gone whole become holes. */
+  punch(offset: number, length: number): void {
+    const end = Math.min(offset + length, this.size);
+    for (const [index, block] of this.blocks) {
+      const start = index * BLOCK;
+      const from = Math.max(0, offset - start);
+      const to = Math.min(BLOCK, end - start);
+      if (from >= to) continue;
+      if (from === 0 && (to === BLOCK || start + to === this.size)) this.blocks.delete(index);
+      else block.fill(0, from, to);
+    }
+  }
+
   /** What a read of at most `length` bytes at `offset` gives. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
@@ -256,6 +269,22 @@ export class Model {
     if (target.kind !== 'file') return 'EINVAL';
     return this.#change(target, () => {
       target.data.truncate(size);
+      target.mtime = time;
+      target.ctime = time;
+    });
+  }
+
+  /** Makes zeros of a range; with `grow`, a file that ends before becomes longer. */
+  clear(
+    target: ModelInode,
+    { offset, length, grow }: { offset: number; length: number; grow: boolean },
+    time: number,
+  ): Verdict {
+    if (target.isDirectory) return 'EISDIR';
+    if (target.kind !== 'file') return 'EINVAL';
+    return this.#change(target, () => {
+      target.data.punch(offset, length);
+      if (grow) target.data.size = Math.max(target.data.size, offset + length);
       target.mtime = time;
       target.ctime = time;
     });

@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import { errorCode, type Operation } from '../../src/base/index.ts';
 import type { Device } from '../../src/device/index.ts';
 import {
+  AllocateMode,
   AttributeMask,
   InodeKind,
   type Mutation,
@@ -317,6 +318,20 @@ export class World {
     const target = this.hold(inode, place);
     const record: Mutation = { type: 'truncate', target: target.id, size, time };
     this.#apply([target], this.model.truncate(inode, size, time.sec), record);
+  }
+
+  /** Makes zeros of a range; with `grow`, a file that ends before becomes longer. */
+  clear(
+    inode: ModelInode,
+    place: Place | undefined,
+    range: { offset: number; length: number; grow: boolean },
+  ): void {
+    const time = this.#tick();
+    const target = this.hold(inode, place);
+    const { offset, length, grow } = range;
+    const mode = grow ? AllocateMode.ZERO_RANGE : AllocateMode.PUNCH_HOLE | AllocateMode.KEEP_SIZE;
+    const record: Mutation = { type: 'fallocate', target: target.id, mode, offset, length, time };
+    this.#apply([target], this.model.clear(inode, range, time.sec), record);
   }
 
   #tick(): Time {
