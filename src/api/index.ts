@@ -4,6 +4,8 @@
  */
 
 export type { Extent, ExtentType } from '../volume/index.ts';
+export type { ZeroOptions } from './calls/ranges.ts';
+export type { FileArgument } from './calls/whole-files.ts';
 export { Dir } from './dir.ts';
 export type { NodeError } from './errors.ts';
 export { FileHandle } from './file-handle.ts';

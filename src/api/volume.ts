@@ -10,6 +10,8 @@ import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
 import { list } from './calls/directories.ts';
 import { unlinkName } from './calls/names.ts';
+import { punch, seek, type ZeroOptions, zeroRange } from './calls/ranges.ts';
+import type { FileArgument } from './calls/whole-files.ts';
 import { Context, FileTable, holding } from './context.ts';
 import { asNodeError, type CallSite } from './errors.ts';
 import { Caller, makeFs } from './fs.ts';
@@ -278,6 +280,56 @@ export class Volume {
   }
 
   /**
+   * Makes zeros of `length` bytes of a file, and holes of the whole blocks among them, which are
+   * given back. The size stays; bytes after it are nobody's. One step, in constant time: a reader
+   * sees all of it or nothing. Durable as any change is. The idea is fallocate(2)'s PUNCH_HOLE.
+   *
+   * @throws `EBADF` if an open file is not open for writing, `EROFS`, `ENOENT`, `EISDIR`; `ENOSPC`
+   *   if there is no room for the edges; nothing has changed then
+   */
+  async punch(file: FileArgument, offset: number, length: number): Promise<void> {
+    await this.#async(punch(this.#context, file, offset, length), fileSite('punch', file));
+  }
+
+  punchSync(file: FileArgument, offset: number, length: number): void {
+    this.#sync(punch(this.#context, file, offset, length), fileSite('punch', file));
+  }
+
+  /** The same, and a file that ends before the range does becomes longer, unless `keepSize`. */
+  async zeroRange(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: ZeroOptions = {},
+  ): Promise<void> {
+    const call = zeroRange(this.#context, file, offset, length, options);
+    await this.#async(call, fileSite('zero', file));
+  }
+
+  zeroRangeSync(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: ZeroOptions = {},
+  ): void {
+    this.#sync(zeroRange(this.#context, file, offset, length, options), fileSite('zero', file));
+  }
+
+  /**
+   * Where the next data is, or the next hole, from `offset` on: `offset` itself if it is there. The
+   * end of the file is a hole. Changes nothing. It is lseek(2) with SEEK_DATA or SEEK_HOLE.
+   *
+   * @throws `ENXIO` if `offset` is not before the end of the file, or if no data follows
+   */
+  async seek(file: FileArgument, offset: number, what: 'data' | 'hole'): Promise<number> {
+    return await this.#async(seek(this.#context, file, offset, what), fileSite('lseek', file));
+  }
+
+  seekSync(file: FileArgument, offset: number, what: 'data' | 'hole'): number {
+    return this.#sync(seek(this.#context, file, offset, what), fileSite('lseek', file));
+  }
+
+  /**
    * Works off what removing left to do, which otherwise happens in the background: afterwards all
    * the space that removed trees had to themselves is free. If it is ended early, the rest is left
    * for later.
@@ -514,6 +566,12 @@ export function makeDriver(device: Device): Driver {
 export function locatorText(locator: Locator): string | undefined {
   if (typeof locator !== 'object' || !('snapshot' in locator)) return pathText(locator);
   return `@${locator.snapshot}:${pathText(locator.path ?? '/') ?? ''}`;
+}
+
+/** An open file has no path to tell. */
+function fileSite(syscall: string, file: FileArgument): CallSite {
+  const open = typeof file === 'number' || (typeof file === 'object' && 'fd' in file);
+  return { syscall, path: open ? undefined : pathText(file) };
 }
 
 function diffSite(left: Locator, right: Locator): CallSite {

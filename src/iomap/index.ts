@@ -23,6 +23,7 @@ export {
 } from './mapping.ts';
 export { type LockRange, RangeLock } from './range-lock.ts';
 export { BufferedRead } from './read.ts';
+export { Seek } from './seek.ts';
 export { BufferedWrite, DirtyChunk } from './write.ts';
 export {
   type Ioend,

@@ -173,6 +173,27 @@ export class FileMaps {
     return added;
   }
 
+  /**
+   * Maps blocks by slots that are given, holes among them; each owns the reference it names. It is
+   * planned for as {@link setRun} is. Returns how many blocks are mapped more than before.
+   */
+  setSlots(map: MapRoot, first: number, slots: Uint32Array, count: number): number {
+    this.#grow(map, depthFor(first + count));
+    let added = 0;
+    for (let done = 0; done < count; ) {
+      const { words, at, left } = this.#leafSlot(map, first + done);
+      const part = Math.min(left, count - done);
+      for (let i = 0; i < part; i++, done++) {
+        const to = at + i * SLOT_WORDS;
+        if (slotHasBlock(words, to)) added--;
+        if (slotHasBlock(slots, done * SLOT_WORDS)) added++;
+        this.#drop(words, to);
+        copySlot(slots, done * SLOT_WORDS, words, to);
+      }
+    }
+    return added;
+  }
+
   /** Makes sure that {@link cut} at this file block cannot miss; `above` as in {@link planSet}. */
   planCut(map: MapRoot, from: number, above: boolean, plan: Plan): void {
     if (map.depth === 0) {

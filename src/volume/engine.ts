@@ -21,6 +21,7 @@ import { Cow, FileMaps, KeyedPosition, KeyedTrees } from '../tree/index.ts';
 import { allocateFromRecord } from './allocate.ts';
 import { SetAttributes, SetExtended } from './attributes.ts';
 import { Clone } from './clone.ts';
+import { CloneRange } from './clone-range.ts';
 import { Create, Link } from './create.ts';
 import { truncateFromRecord, writeFromRecord } from './data.ts';
 import { Directories } from './directories.ts';
@@ -129,6 +130,8 @@ export class Engine implements StoreClient {
         return allocateFromRecord(this, record);
       case 'clone':
         return new Clone(this, record);
+      case 'clone-range':
+        return new CloneRange(this, record);
       default:
         throw new FilesystemError('ENOTSUP', `Cannot apply a mutation of type ${record.type}`);
     }

@@ -81,7 +81,7 @@ export interface Life extends Omit<BenchOptions, 'now' | 'commitIntervalMs'> {
   readonly before?: readonly Step[];
   /** Makes a model that is wrong. */
   readonly model?: (now: () => number) => ModelVolume;
-  /** Levels that a tree of the image has to have at some time. */
+  /** Levels that a tree of the image has to have before the history begins. */
   readonly levels?: number;
 }
 
@@ -92,6 +92,8 @@ export async function live(history: readonly Turn[], seed: number, life: Life): 
   const trial = await Trial.begin(seed, life);
   try {
     for (const step of life.before ?? []) await trial.step(step);
+    await trial.step({ call: 'sync', args: [] });
+    await trial.begun();
     for (const turn of history) await trial.turn(turn);
     await trial.end();
   } catch (error) {
@@ -175,6 +177,12 @@ class Trial {
     }
   }
 
+  /** Everything is there that the history wants to begin with. */
+  async begun(): Promise<void> {
+    await this.#recount();
+    expect(this.#levels).toBeGreaterThanOrEqual(this.#life.levels ?? 0);
+  }
+
   /** Compares all there is, mounts and compares again, deletes all of it, and wants its space. */
   async end(): Promise<void> {
     await this.#compare();
@@ -182,9 +190,6 @@ class Trial {
     await this.#recount();
     await this.#chore('remount');
     await this.#compare();
-    if (this.#life.levels !== undefined) {
-      expect(this.#levels).toBeGreaterThanOrEqual(this.#life.levels);
-    }
     const { root, snapshots } = this.#model.model;
     for (const name of [...root.entries.keys()]) {
       await this.step({ call: 'rm', args: [`/${name}`, true] });

@@ -18,6 +18,7 @@ const EVEN: Weights = {
   write: 16,
   truncate: 6,
   clear: 6,
+  cloneRange: 8,
   unlink: 7,
   rename: 10,
   link: 6,
@@ -199,6 +200,27 @@ const STEPS = {
     const length = random.pick([1, 100, 4096, 5000, 40_000, 3_000_000]);
     const range = { offset: history.offset(), length, grow: random.chance(0.2) };
     history.world.clear(file.inode, file.place, range);
+  },
+
+  cloneRange(history: History): void {
+    const [from, to] = [history.file(), history.file()];
+    if (from === undefined || to === undefined) return;
+    const { random, world } = history;
+    const { size } = from.inode.data;
+    const blocks = Math.ceil(size / BLOCK);
+    if (blocks === 0) return;
+    const first = random.chance(0.4) ? 0 : random.below(blocks);
+    const count = random.chance(0.4)
+      ? blocks - first
+      : random.between(1, Math.min(blocks - first, 600));
+    const sourceOffset = first * BLOCK;
+    let length = Math.min(count * BLOCK, size - sourceOffset);
+    const offset = random.chance(0.4) ? 0 : Math.floor(history.offset() / BLOCK) * BLOCK;
+    // A last part of a block may not be put before other bytes of the target.
+    if (length % BLOCK !== 0 && offset + length < to.inode.data.size) length -= length % BLOCK;
+    const onto = sourceOffset < offset + length && offset < sourceOffset + length;
+    if (length === 0 || (from.inode === to.inode && onto)) return;
+    world.cloneRange(from, to, { sourceOffset, offset, length });
   },
 
   unlink(history: History): void {

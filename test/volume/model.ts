@@ -61,6 +61,18 @@ export class SparseBytes {
     }
   }
 
+  /** Whole blocks, and the last one of the source, become a copy of what is in `source`. */
+  cloneRange(source: SparseBytes, sourceOffset: number, offset: number, length: number): void {
+    const from = sourceOffset / BLOCK;
+    const to = offset / BLOCK;
+    for (let i = 0; i * BLOCK < length; i++) {
+      const block = source.blocks.get(from + i);
+      if (block === undefined) this.blocks.delete(to + i);
+      else this.blocks.set(to + i, block.slice());
+    }
+    this.size = Math.max(this.size, offset + length);
+  }
+
   /** What a read of at most `length` bytes at `offset` gives. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.size - offset)));
@@ -287,6 +299,22 @@ export class Model {
       if (grow) target.data.size = Math.max(target.data.size, offset + length);
       target.mtime = time;
       target.ctime = time;
+    });
+  }
+
+  cloneRange(
+    source: ModelInode,
+    target: ModelInode,
+    { sourceOffset, offset, length }: { sourceOffset: number; offset: number; length: number },
+    time: number,
+  ): Verdict {
+    for (const inode of [source, target]) {
+      if (inode.isDirectory) return 'EISDIR';
+      if (inode.kind !== 'file') return 'EINVAL';
+    }
+    return this.#change(target, () => {
+      if (length > 0) target.data.cloneRange(source.data, sourceOffset, offset, length);
+      if (length > 0) target.mtime = target.ctime = time;
     });
   }
 

@@ -334,6 +334,27 @@ export class World {
     this.#apply([target], this.model.clear(inode, range, time.sec), record);
   }
 
+  /** Blocks of one file become blocks of another too. The range is one that may be cloned. */
+  cloneRange(
+    from: { inode: ModelInode; place: Place | undefined },
+    to: { inode: ModelInode; place: Place | undefined },
+    range: { sourceOffset: number; offset: number; length: number },
+  ): void {
+    const time = this.#tick();
+    const source = this.hold(from.inode, from.place);
+    const target = this.hold(to.inode, to.place);
+    const ids = { source: source.id, target: target.id };
+    const record: Mutation = { type: 'clone-range', ...ids, ...range, time };
+    const verdict = this.model.cloneRange(from.inode, to.inode, range, time.sec);
+    const cloned = this.#apply([source, target], verdict, record, (result) => {
+      const shorter = { ...range, length: result as number };
+      (this.model.cloneRange(from.inode, to.inode, shorter, time.sec) as () => void)();
+    });
+    if (typeof cloned !== 'number' || cloned === range.length) return;
+    if (!this.mayBeFull) throw new Error(`${cloned} of ${range.length} bytes were cloned`);
+    this.refused++;
+  }
+
   #tick(): Time {
     this.before(this);
     return { sec: ++this.clock, nsec: 0 };

@@ -166,7 +166,7 @@ function pieceBytes(piece: unknown, encoding: Encoding): Uint8Array {
 }
 
 /** Runs `body` with an open file, and closes it again if it was opened here. */
-function* withFile<Result>(
+export function* withFile<Result>(
   context: Context,
   file: FileArgument,
   how: { readonly flags: number; readonly mode?: number },

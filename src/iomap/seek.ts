@@ -1,0 +1,119 @@
+/**
+ * Seek: the next data, or the next hole, as lseek(2) finds them.
+ *
+ * What has bytes of its own is data: mapped blocks, inline bytes, and dirty blocks, also where the
+ * map has a hole or unwritten space. The end of the file counts as a hole.
+ */
+import {
+  BLOCK_SIZE,
+  FilesystemError,
+  NO_FRAME,
+  type Plan,
+  PlannedOperation,
+} from '../base/index.ts';
+import { FOLIO_BLOCKS, NO_FOLIO } from '../cache/index.ts';
+import type { IomapFile } from './file.ts';
+import {
+  type Mapping,
+  MappingAnswer,
+  MappingRequest,
+  MappingType,
+  RequestFlag,
+} from './mapping.ts';
+
+/** Runs that one turn looks at. */
+const TURN_RUNS = 4096;
+
+/** Its result is a file offset, `from` itself if that is what is looked for. */
+export class Seek extends PlannedOperation<number> {
+  readonly #file: IomapFile;
+  readonly #data: boolean;
+  readonly #from: number;
+  readonly #request = new MappingRequest();
+  readonly #answer = new MappingAnswer();
+  #at: number;
+  #found = -1;
+
+  /** Looks for data, or for a hole. */
+  constructor(file: IomapFile, from: number, what: 'data' | 'hole') {
+    super();
+    this.#file = file;
+    this.#from = from;
+    this.#at = from - (from % BLOCK_SIZE);
+    this.#data = what === 'data';
+  }
+
+  /** @throws {FilesystemError} `ENXIO` at or after the end, or if there is no more data */
+  protected override prepare(plan: Plan): void {
+    const { size } = this.#file;
+    if (this.#from < 0 || this.#from >= size) throw nothing(this.#from, 'the file ends before');
+    for (let runs = 0; this.#found < 0 && this.#at < size && runs < TURN_RUNS; ) {
+      const request = this.#request;
+      request.offset = this.#at;
+      request.length = size - this.#at;
+      request.flag = RequestFlag.REPORT;
+      this.#answer.clear();
+      if (!this.#file.ops.begin(this.#file, request, this.#answer, plan)) return;
+      runs += this.#answer.sourceCount;
+      for (let i = 0; i < this.#answer.sourceCount && this.#found < 0; i++) {
+        this.#look(this.#answer.sources[i] as Mapping);
+      }
+    }
+  }
+
+  protected override apply(): boolean {
+    const { size } = this.#file;
+    if (this.#found >= 0) return this.finish(Math.min(size, Math.max(this.#found, this.#from)));
+    if (this.#at < size) return false;
+    if (this.#data) throw nothing(this.#from, 'there is no data after it');
+    return this.finish(size);
+  }
+
+  protected override release(): void {
+    if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
+  }
+
+  /** Looks at one run; goes behind it if what is wanted is not there. */
+  #look({ type, end }: Mapping): void {
+    const empty = type === MappingType.HOLE || type === MappingType.UNWRITTEN;
+    const at = this.#at;
+    this.#at = end;
+    if (!empty) {
+      if (this.#data) this.#found = at;
+      return;
+    }
+    const dirty = this.#nextDirty(at, end);
+    if (this.#data) {
+      if (dirty < end) this.#found = dirty;
+    } else if (dirty > at) this.#found = at;
+    else this.#at = this.#dirtyEnd(at, end);
+  }
+
+  /** The first dirty block from `at` on; `end` if there is none before. */
+  #nextDirty(at: number, end: number): number {
+    const file = this.#file;
+    if (file.folioCount === 0) return end;
+    const { folios } = file.pool;
+    let next = end / BLOCK_SIZE;
+    for (let folio = file.firstFolio; folio !== NO_FOLIO; folio = folios.nextOf(folio)) {
+      const base = (folios.index[folio] as number) * FOLIO_BLOCKS;
+      if (base >= next) continue;
+      for (let i = 0; i < FOLIO_BLOCKS && base + i < next; i++) {
+        const there = folios.frame(folio, i) !== NO_FRAME;
+        if (there && (base + i) * BLOCK_SIZE >= at) next = base + i;
+      }
+    }
+    return next * BLOCK_SIZE;
+  }
+
+  /** Where the dirty blocks that begin at `at` end. */
+  #dirtyEnd(at: number, end: number): number {
+    let next = at;
+    while (next < end && this.#file.frameAt(next) !== NO_FRAME) next += BLOCK_SIZE;
+    return next;
+  }
+}
+
+function nothing(from: number, why: string): FilesystemError {
+  return new FilesystemError('ENXIO', `Cannot seek from byte ${from}: ${why}`);
+}

@@ -1,0 +1,122 @@
+/** Ranges: holes that are made and found, beside what any file of bytes would say. */
+import { describe, expect, it } from 'vitest';
+import { errorCode } from '../../src/base/index.ts';
+import { MemoryDevice, Volume } from '../../src/index.ts';
+import { Random } from '../../src/testing/index.ts';
+
+const B = 4096;
+const SIZE = 64 * B;
+
+function newVolume(): Volume {
+  return Volume.openSync(new MemoryDevice({ size: 2 ** 26 }), {
+    create: true,
+    commitIntervalMs: 0,
+  });
+}
+
+/** Every run of data of a file, found by going from data to hole and on. */
+function dataRuns(vol: Volume, path: string): [number, number][] {
+  const { size } = vol.fs.statSync(path);
+  const runs: [number, number][] = [];
+  for (let at = 0; at < size; ) {
+    let start: number;
+    try {
+      start = vol.seekSync(path, at, 'data');
+    } catch (error) {
+      if (errorCode(error) === 'ENXIO') break;
+      throw error;
+    }
+    at = vol.seekSync(path, start, 'hole');
+    runs.push([start, at]);
+  }
+  return runs;
+}
+
+describe('punch and zeroRange', () => {
+  it('make zeros, and holes of whole blocks, dirty or not', () => {
+    const random = new Random(11);
+    for (let round = 0; round < 60; round++) {
+      using vol = newVolume();
+      const model = Buffer.from(random.bytes(random.between(1, SIZE)));
+      vol.fs.writeFileSync('/f', model);
+      vol.fs.copyFileSync('/f', '/clone');
+      if (random.chance(0.5)) vol.syncSync();
+      let bytes = Buffer.from(model);
+      for (let i = 0; i < 6; i++) {
+        const offset = random.below(SIZE);
+        const length = random.between(1, random.pick([10, 2 * B, SIZE]));
+        const grow = random.chance(0.3);
+        if (grow) vol.zeroRangeSync('/f', offset, length);
+        else vol.punchSync('/f', offset, length);
+        if (grow && offset + length > bytes.length) {
+          bytes = Buffer.concat([bytes, Buffer.alloc(offset + length - bytes.length)]);
+        }
+        bytes.fill(0, Math.min(offset, bytes.length), Math.min(offset + length, bytes.length));
+      }
+      expect(Buffer.compare(vol.fs.readFileSync('/f') as Buffer, bytes)).toBe(0);
+      for (const [start, end] of dataRuns(vol, '/f')) bytes.fill(0, start, end);
+      expect(
+        bytes.every((byte) => byte === 0),
+        'bytes outside the runs of data',
+      ).toBe(true);
+      expect(Buffer.compare(vol.fs.readFileSync('/clone') as Buffer, model)).toBe(0);
+    }
+  });
+
+  it('give the space back', () => {
+    using vol = newVolume();
+    vol.fs.writeFileSync('/f', Buffer.alloc(8 * 2 ** 20, 1));
+    vol.syncSync();
+    const before = vol.fs.statfsSync('/').bfree as number;
+    vol.punchSync('/f', 2 ** 20, 6 * 2 ** 20);
+    vol.reclaimSync();
+    expect((vol.fs.statfsSync('/').bfree as number) - before).toBeGreaterThan(1500);
+    expect(vol.fs.statSync('/f')).toMatchObject({ size: 8 * 2 ** 20, blocks: 4096 });
+  });
+
+  it('take an open file too, and say what is wrong', async () => {
+    await using vol = newVolume();
+    vol.fs.writeFileSync('/f', 'abcdef');
+    const fd = vol.fs.openSync('/f', 'r+');
+    vol.punchSync(fd, 1, 2);
+    await vol.zeroRange(fd, 4, 10, { keepSize: true });
+    expect(vol.fs.readFileSync('/f', 'latin1')).toBe('a\0\0d\0\0');
+    const readOnly = vol.fs.openSync('/f', 'r');
+    for (const [call, code] of [
+      [() => vol.punchSync(readOnly, 0, 1), 'EBADF'],
+      [() => vol.punchSync('/f', 0, 0), 'ERR_OUT_OF_RANGE'],
+      [() => vol.punchSync('/f', -1, 1), 'ERR_OUT_OF_RANGE'],
+      [() => vol.punchSync('/', 0, 1), 'EISDIR'],
+      [() => vol.punchSync('/none', 0, 1), 'ENOENT'],
+    ] as const) {
+      expect(call).toThrow(expect.objectContaining({ code }));
+    }
+  });
+});
+
+describe('seek', () => {
+  it('finds dirty data over holes, inline data, and the end', () => {
+    using vol = newVolume();
+    vol.fs.writeFileSync('/small', 'inline');
+    vol.syncSync();
+    expect(dataRuns(vol, '/small')).toEqual([[0, 6]]);
+    vol.fs.truncateSync('/small', 100_000);
+    expect(vol.seekSync('/small', 50_000, 'hole')).toBe(50_000);
+    const fd = vol.fs.openSync('/sparse', 'w+');
+    vol.fs.writeSync(fd, Buffer.alloc(B, 1), 0, B, 10 * B);
+    vol.fs.ftruncateSync(fd, 30 * B);
+    expect(dataRuns(vol, '/sparse')).toEqual([[10 * B, 11 * B]]);
+    vol.syncSync();
+    vol.fs.writeSync(fd, Buffer.alloc(B, 1), 0, B, 20 * B);
+    expect(dataRuns(vol, '/sparse')).toEqual([
+      [10 * B, 11 * B],
+      [20 * B, 21 * B],
+    ]);
+    expect(vol.seekSync(fd, 10 * B + 7, 'data')).toBe(10 * B + 7);
+    for (const from of [21 * B, 30 * B, -1]) {
+      expect(() => vol.seekSync(fd, from, 'data')).toThrow(
+        expect.objectContaining({ code: 'ENXIO' }),
+      );
+    }
+  });
+});
