@@ -1,12 +1,12 @@
 /**
  * Clone range: blocks of one file become blocks of another too. No data is copied.
  *
- * The rules for arguments are those of the kernel's FICLONERANGE. What the source has in memory only
- * is brought into its map first; then every slot of the source gets one reference more and takes the
- * place of what the target had there, a megabyte in each turn. Holes are cloned as holes; unwritten
- * space as holes too, since it is promised once. A whole file that takes the place of a whole file is
- * one turn whatever its size: the root of its map is shared. A source that has its bytes in its
- * inode has no blocks to share: they are copied.
+ * The rules for arguments are those of the kernel's FICLONERANGE. What the source has in memory
+ * only is brought into its map first; then every slot of the source gets one reference more and
+ * takes the place of what the target had there, a megabyte in each turn. Holes are cloned as holes,
+ * and so is unwritten space, since it is promised once. A whole file that takes the place of a
+ * whole file is one turn whatever its size: the root of its map is shared. A source that has its
+ * bytes in its inode has no blocks to share: they are copied.
  *
  * The target's range is held in both locks until all is done. Each turn is a record of its own, so
  * that what a crash leaves is a first part of the range, block by block old or new.
