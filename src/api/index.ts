@@ -4,19 +4,19 @@
  */
 
 export type { Extent, ExtentType } from '../volume/index.ts';
-export type { ZeroOptions } from './calls/ranges.ts';
+export type { CloneRangeOptions, ZeroOptions } from './calls/ranges.ts';
 export type { FileArgument } from './calls/whole-files.ts';
 export { Dir } from './dir.ts';
 export type { NodeError } from './errors.ts';
 export { FileHandle } from './file-handle.ts';
 export { constants } from './flags.ts';
+export type { Locator } from './locator.ts';
 export { DEFAULT_SIZE, type VolumeOptions } from './mount.ts';
 export type { PathArgument } from './path.ts';
 export type { Change, InodeType, SpaceReport } from './reports.ts';
 export type { PromisesFs, SyncFs } from './shapes.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './stats.ts';
 export {
-  type Locator,
   type LongOptions,
   type SnapshotInfo,
   type SnapshotOptions,

@@ -3,25 +3,33 @@
  */
 import { FilesystemError } from '../base/index.ts';
 import type { Device } from '../device/index.ts';
-import { Driver } from '../drive/index.ts';
+import type { Driver } from '../drive/index.ts';
 import { InodeFlag, timeToMs, UnlinkWhat } from '../format/index.ts';
 import { checkName, type Engine, type Extent, lookup, type Vnode } from '../volume/index.ts';
 import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
 import { list } from './calls/directories.ts';
 import { unlinkName } from './calls/names.ts';
-import { punch, seek, type ZeroOptions, zeroRange } from './calls/ranges.ts';
+import {
+  type CloneRangeOptions,
+  cloneRange,
+  punch,
+  seek,
+  type ZeroOptions,
+  zeroRange,
+} from './calls/ranges.ts';
 import type { FileArgument } from './calls/whole-files.ts';
 import { Context, FileTable, holding } from './context.ts';
+import { giveDevice, makeDriver, takeDevice } from './device-use.ts';
 import { asNodeError, type CallSite } from './errors.ts';
 import { Caller, makeFs } from './fs.ts';
+import { cloneSite, diffSite, fileSite, type Locator, locatorText } from './locator.ts';
 import { mountVolume, type VolumeOptions } from './mount.ts';
 import {
   childOf,
   isSpecial,
   type PathArgument,
   pathBytes,
-  pathText,
   resolve,
   resolveParent,
 } from './path.ts';
@@ -29,11 +37,6 @@ import { type Procedure, run, runAsync, runSync } from './procedure.ts';
 import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from './reports.ts';
 import { Session } from './session.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
-
-/** A place in the live volume, or in one of its snapshots. */
-export type Locator =
-  | PathArgument
-  | { readonly snapshot: string; readonly path?: PathArgument | undefined };
 
 export interface SnapshotInfo {
   readonly name: string;
@@ -280,6 +283,35 @@ export class Volume {
   }
 
   /**
+   * Makes a range of `target` share the blocks of a range of `source`; without a range, all of
+   * `source` becomes the beginning of `target`. No data is copied, and the files stay independent.
+   * Whole files are one step in constant time; other ranges are a step for each megabyte, so that a
+   * crash leaves a first part of the range. Returns the number of bytes, fewer than asked for only
+   * if something failed after some were cloned. The rules are those of ioctl_ficlonerange(2).
+   *
+   * @throws `EINVAL` if offsets are not multiples of 4,096, if a length is not one and does not end
+   *   both files, if the source ends before, or if a file is cloned onto itself; `EBADF`, `EROFS`,
+   *   `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed then
+   */
+  async cloneRange(
+    source: FileArgument,
+    target: FileArgument,
+    range: CloneRangeOptions = {},
+  ): Promise<number> {
+    const call = cloneRange(this.#context, source, target, range);
+    return await this.#async(call, fileSite('clone', source, target));
+  }
+
+  cloneRangeSync(
+    source: FileArgument,
+    target: FileArgument,
+    range: CloneRangeOptions = {},
+  ): number {
+    const call = cloneRange(this.#context, source, target, range);
+    return this.#sync(call, fileSite('clone', source, target));
+  }
+
+  /**
    * Makes zeros of `length` bytes of a file, and holes of the whole blocks among them, which are
    * given back. The size stays; bytes after it are nobody's. One step, in constant time: a reader
    * sees all of it or nothing. Durable as any change is. The idea is fallocate(2)'s PUNCH_HOLE.
@@ -402,7 +434,7 @@ export class Volume {
     this.#closed = true;
     this.#session.close();
     this.#context.files.clear();
-    DEVICES.delete(this.#device);
+    giveDevice(this.#device);
   }
 
   /** A device that was given stays open; a subclass that has opened it closes it. */
@@ -535,49 +567,4 @@ export class Volume {
       throw asNodeError(error, site);
     }
   }
-}
-
-/** Devices with a volume that is open and may write: a second one would know nothing of it. */
-const DEVICES = new WeakSet<Device>();
-
-/** @throws {FilesystemError} `EBUSY` */
-export function takeDevice(device: Device): void {
-  if (DEVICES.has(device)) {
-    throw new FilesystemError(
-      'EBUSY',
-      `Cannot open a volume on ${device.name}: this process has it open already`,
-    );
-  }
-  DEVICES.add(device);
-}
-
-/** Nobody has the device after all. */
-export function giveDevice(device: Device): void {
-  DEVICES.delete(device);
-}
-
-export function makeDriver(device: Device): Driver {
-  // Browsers have no setImmediate, and elsewhere a timer takes a millisecond at least.
-  const later = globalThis.setImmediate ?? setTimeout;
-  return new Driver(device, { pause: () => new Promise((resolve) => void later(resolve)) });
-}
-
-/** How a locator is shown in messages. */
-export function locatorText(locator: Locator): string | undefined {
-  if (typeof locator !== 'object' || !('snapshot' in locator)) return pathText(locator);
-  return `@${locator.snapshot}:${pathText(locator.path ?? '/') ?? ''}`;
-}
-
-/** An open file has no path to tell. */
-function fileSite(syscall: string, file: FileArgument): CallSite {
-  const open = typeof file === 'number' || (typeof file === 'object' && 'fd' in file);
-  return { syscall, path: open ? undefined : pathText(file) };
-}
-
-function diffSite(left: Locator, right: Locator): CallSite {
-  return { syscall: 'diff', path: locatorText(left), dest: locatorText(right) };
-}
-
-function cloneSite(source: Locator, destination: PathArgument): CallSite {
-  return { syscall: 'clone', path: locatorText(source), dest: pathText(destination) };
 }

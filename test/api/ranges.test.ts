@@ -120,3 +120,64 @@ describe('seek', () => {
     }
   });
 });
+
+describe('cloneRange', () => {
+  it('shares blocks, whole files and parts, and keeps the files apart', () => {
+    const random = new Random(5);
+    for (let round = 0; round < 40; round++) {
+      using vol = newVolume();
+      const one = Buffer.from(random.bytes(random.between(1, SIZE)));
+      let two = Buffer.from(random.bytes(random.between(1, SIZE)));
+      vol.fs.writeFileSync('/one', one);
+      vol.fs.writeFileSync('/two', two);
+      if (random.chance(0.5)) vol.syncSync();
+      const sourceOffset = random.below(Math.ceil(one.length / B)) * B;
+      const offset = random.below(SIZE / B) * B;
+      let length = one.length - sourceOffset;
+      if (offset + length < two.length) length -= length % B;
+      if (length === 0) continue;
+      expect(vol.cloneRangeSync('/one', '/two', { sourceOffset, offset, length })).toBe(length);
+      const grown = Math.max(0, offset + length - two.length);
+      two = Buffer.concat([two, Buffer.alloc(grown)]);
+      one.copy(two, offset, sourceOffset, sourceOffset + length);
+      expect(Buffer.compare(vol.fs.readFileSync('/two') as Buffer, two)).toBe(0);
+      vol.fs.writeFileSync('/one', 'changed');
+      expect(Buffer.compare(vol.fs.readFileSync('/two') as Buffer, two)).toBe(0);
+    }
+  });
+
+  it('takes no more than names: the whole of a file over another', async () => {
+    await using vol = newVolume();
+    vol.fs.writeFileSync('/big', Buffer.alloc(16 * 2 ** 20, 7));
+    vol.fs.writeFileSync('/target', 'before');
+    const { ino } = vol.fs.statSync('/target');
+    await vol.sync();
+    const { bfree } = vol.fs.statfsSync('/');
+    expect(await vol.cloneRange('/big', '/target')).toBe(16 * 2 ** 20);
+    await vol.sync();
+    expect((bfree as number) - (vol.fs.statfsSync('/').bfree as number)).toBeLessThan(64);
+    expect(vol.fs.statSync('/target')).toMatchObject({ ino, size: 16 * 2 ** 20 });
+    expect(vol.extentsSync('/target').every(({ shared }) => shared)).toBe(true);
+  });
+
+  it('refuses what the kernel refuses', () => {
+    using vol = newVolume();
+    vol.fs.writeFileSync('/f', Buffer.alloc(3 * B + 100, 1));
+    vol.fs.writeFileSync('/g', Buffer.alloc(9 * B, 2));
+    const cases: [string, string, object, string][] = [
+      ['/f', '/g', { sourceOffset: 1 }, 'EINVAL'],
+      ['/f', '/g', { offset: 100 }, 'EINVAL'],
+      ['/f', '/g', {}, 'EINVAL'],
+      ['/f', '/g', { length: 100 }, 'EINVAL'],
+      ['/f', '/g', { length: 5 * B }, 'EINVAL'],
+      ['/g', '/g', { offset: B }, 'EINVAL'],
+      ['/none', '/g', {}, 'ENOENT'],
+      ['/f', '/', {}, 'EISDIR'],
+    ];
+    for (const [source, target, range, code] of cases) {
+      const call = () => vol.cloneRangeSync(source, target, range);
+      expect(call).toThrow(expect.objectContaining({ code }));
+    }
+    expect(vol.fs.readFileSync('/g').every((byte) => byte === 2)).toBe(true);
+  });
+});

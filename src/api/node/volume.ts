@@ -4,10 +4,10 @@
 import { existsSync } from 'node:fs';
 import type { Device } from '../../device/index.ts';
 import { FileDevice } from '../../device/node.ts';
+import { makeDriver } from '../device-use.ts';
 import { DEFAULT_SIZE, Volume, type VolumeOptions } from '../index.ts';
 import { checkOptions, mountVolume } from '../mount.ts';
 import { runAsync, runSync } from '../procedure.ts';
-import { makeDriver } from '../volume.ts';
 
 /** A volume on a device, or in an image file or on a disk named by a path. */
 export class NodeVolume extends Volume {
