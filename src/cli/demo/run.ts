@@ -21,7 +21,7 @@ import { binaryOf } from '../names.ts';
 import { counted, formatCount, formatSize } from '../sizes.ts';
 import type { Terminal } from '../terminal.ts';
 import { measureCopy, measureReflink, runTool, settleHost } from './peers.ts';
-import { type Edit, planEdits, type Survey, surveyTree } from './plan.ts';
+import { type Edit, planEdits, type SourceFile, type Survey, surveyTree } from './plan.ts';
 import type { Peer, Stage, Tell } from './stage.ts';
 import { applyEdit, type Compared, Verifier } from './verify.ts';
 
@@ -188,7 +188,7 @@ export class Demo {
       let done = 0;
       const show = (): void => tell(done, edits.length);
       for (const edit of edits) {
-        const sample = Array.from({ length: SAMPLE_FILES }, () => random.pick(this.#survey.files));
+        const sample = sampleOf(this.#survey.files, random);
         const paths = [edit.file.path, ...sample.map(({ path }) => path)];
         await this.#terminal.work(verifier.files(edit.clone, paths, edit), show);
         done++;
@@ -310,4 +310,11 @@ function comparedText(
   before: Compared = { files: 0, bytes: 0, diffs: 0 },
 ): string {
   return `${formatSize(bytes - before.bytes)} in ${counted(files - before.files, 'file')} right`;
+}
+
+/** Some files, each once. */
+function sampleOf(files: readonly SourceFile[], random: Random): SourceFile[] {
+  const sample = new Set<SourceFile>();
+  while (sample.size < Math.min(SAMPLE_FILES, files.length)) sample.add(random.pick(files));
+  return [...sample];
 }
