@@ -79,13 +79,16 @@ export function overwritten(
   const weights = { remount: 0, open: 0 };
   const history = new History(world, { random, sizeMax: 40 * KIB, weights });
   const found: string[] = [];
+  let rootCount = 2;
   for (let i = 0; i < rounds; i++) {
     tape.rewind();
     const remount = random.chance(0.1);
     if (remount) world.rig = mount(tape, world.options);
     if (remount) prepare(world.rig.engine);
-    // What the last txg before a mount has freed is not known any more: of two roots one is left.
-    let guard = new Protected(tape.base, remount ? 1 : 2);
+    // What the last txg before a mount has freed is not known any more: of two roots one is left,
+    // until the next commit.
+    if (remount) rootCount = 1;
+    let guard = new Protected(tape.base, rootCount);
     const before = new TapeDevice(tape.base);
     history.run(random.between(1, 8));
     world.commit();
@@ -95,7 +98,8 @@ export function overwritten(
         found.push(...guard.touched(call.position, call.bytes.length));
         before.write(call.position, call.bytes);
       } else if (++flushes % 2 === 0) {
-        guard = new Protected(imageOf(before), 2);
+        rootCount = 2;
+        guard = new Protected(imageOf(before), rootCount);
       }
     }
     if (found.length > 0) return found;
