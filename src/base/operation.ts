@@ -91,10 +91,11 @@ export class Plan {
   /** Starts a new round of planning. Pins stay. */
   restart(): void {
     // Never 0: that means "not in any round" where rounds are kept.
-    rounds = (rounds % 0xffffffff) + 1;
+    rounds = rounds === 0xffffffff ? 1 : rounds + 1;
     this.#round = rounds;
-    this.io.length = 0;
-    this.after.length = 0;
+    // Mostly they are empty, and setting a length is a call into the runtime.
+    if (this.io.length > 0) this.io.length = 0;
+    if (this.after.length > 0) this.after.length = 0;
     this.blocks = 0;
     this.pause = false;
   }

@@ -15,14 +15,17 @@ export const MAP_DEPTH_MAX = 6;
 /** Slots a record can embed. */
 export const EMBEDDED_SLOTS = 4;
 
+/** File blocks that one slot of a node of each level spans. A power would be computed each time. */
+const SPANS = [1, 256, 256 ** 2, 256 ** 3, 256 ** 4, 256 ** 5, 256 ** 6] as const;
+
 /** File blocks that a subtree of `level` spans: 256 at level 0. */
 export function levelSpan(level: number): number {
-  return 256 ** (level + 1);
+  return SPANS[level + 1] as number;
 }
 
 /** File blocks that a map of `depth` can name; `embedded` slots if the depth is 0. */
 export function mapCapacity(depth: number, embedded: number): number {
-  return depth === 0 ? embedded : 256 ** depth;
+  return depth === 0 ? embedded : (SPANS[depth] as number);
 }
 
 /** The smallest depth that can name `blocks` blocks; 0 while they fit the embedded slots. */
@@ -36,7 +39,7 @@ export function depthFor(blocks: number): number {
 
 /** Index of the slot for file block `block` in a node of `level`. */
 export function mapIndex(block: number, level: number): number {
-  return level === 0 ? block % 256 : Math.floor(block / 256 ** level) % 256;
+  return level === 0 ? block % 256 : Math.floor(block / (SPANS[level] as number)) % 256;
 }
 
 /** The same as an offset in words from the start of the node. */

@@ -57,7 +57,8 @@ export class RangeLock {
         );
       }
     }
-    this.#entries = [...this.#entries, { owner, ...range }];
+    const entry = { owner, start: range.start, end: range.end, exclusive: range.exclusive };
+    this.#entries = this.idle ? [entry] : [...this.#entries, entry];
     return this.#held(this.#entries.length - 1, plan);
   }
 
@@ -74,6 +75,10 @@ export class RangeLock {
   /** Takes back everything `owner` holds or waits for. */
   release(owner: Operation<unknown>): void {
     if (this.idle) return;
+    if (this.#entries.length === 1 && this.#entries[0]?.owner === owner) {
+      this.#entries = NOBODY;
+      return;
+    }
     const others = this.#entries.filter((entry) => entry.owner !== owner);
     this.#entries = others.length === 0 ? NOBODY : others;
   }
