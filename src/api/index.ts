@@ -3,8 +3,8 @@
  * Everything here runs in browsers too; what needs Node is in api/node/.
  */
 
-export type { Extent, ExtentType } from '../volume/index.ts';
-export type { CloneRangeOptions, ZeroOptions } from './calls/ranges.ts';
+export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
+export type { CloneRangeOptions, DedupeOptions, ZeroOptions } from './calls/ranges.ts';
 export type { FileArgument } from './calls/whole-files.ts';
 export { Dir } from './dir.ts';
 export type { NodeError } from './errors.ts';

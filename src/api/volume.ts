@@ -10,20 +10,12 @@ import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
 import { list } from './calls/directories.ts';
 import { unlinkName } from './calls/names.ts';
-import {
-  type CloneRangeOptions,
-  cloneRange,
-  punch,
-  seek,
-  type ZeroOptions,
-  zeroRange,
-} from './calls/ranges.ts';
-import type { FileArgument } from './calls/whole-files.ts';
 import { Context, FileTable, holding } from './context.ts';
 import { giveDevice, makeDriver, takeDevice } from './device-use.ts';
 import { asNodeError, type CallSite } from './errors.ts';
+import { FileRanges } from './file-ranges.ts';
 import { Caller, makeFs } from './fs.ts';
-import { cloneSite, diffSite, fileSite, type Locator, locatorText } from './locator.ts';
+import { cloneSite, diffSite, type Locator, locatorText } from './locator.ts';
 import { mountVolume, type VolumeOptions } from './mount.ts';
 import {
   childOf,
@@ -94,11 +86,12 @@ export class SnapshotView {
  * any file, after {@link close}, or by itself after a few seconds. A crash before that leaves the
  * volume as it was at some moment in between: everything done before it, and nothing after.
  */
-export class Volume {
+export class Volume extends FileRanges {
   /** `node:fs`, synchronous; with promises as `fs.promises`. */
   readonly fs: SyncFs;
   protected readonly engine: Engine;
   protected readonly driver: Driver;
+  protected readonly caller: Caller;
   readonly #device: Device;
   readonly #context: Context;
   readonly #background: Background | undefined;
@@ -107,6 +100,7 @@ export class Volume {
   #closed = false;
 
   protected constructor(device: Device, driver: Driver, engine: Engine, options: VolumeOptions) {
+    super();
     this.#device = device;
     this.driver = driver;
     this.engine = engine;
@@ -122,7 +116,8 @@ export class Volume {
       gid: options.gid ?? 0,
       umask: options.umask ?? 0o022,
     });
-    this.fs = makeFs(new Caller(this.#context, driver));
+    this.caller = new Caller(this.#context, driver);
+    this.fs = makeFs(this.caller);
     const interval = options.commitIntervalMs ?? COMMIT_INTERVAL_MS;
     this.#background =
       engine.store.readOnly || interval <= 0 ? undefined : new Background(engine, driver, interval);
@@ -280,85 +275,6 @@ export class Volume {
       syscall: 'extents',
       path: locatorText(locator),
     });
-  }
-
-  /**
-   * Makes a range of `target` share the blocks of a range of `source`; without a range, all of
-   * `source` becomes the beginning of `target`. No data is copied, and the files stay independent.
-   * Whole files are one step in constant time; other ranges are a step for each megabyte, so that a
-   * crash leaves a first part of the range. Returns the number of bytes, fewer than asked for only
-   * if something failed after some were cloned. The rules are those of ioctl_ficlonerange(2).
-   *
-   * @throws `EINVAL` if offsets are not multiples of 4,096, if a length is not one and does not end
-   *   both files, if the source ends before, or if a file is cloned onto itself; `EBADF`, `EROFS`,
-   *   `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed then
-   */
-  async cloneRange(
-    source: FileArgument,
-    target: FileArgument,
-    range: CloneRangeOptions = {},
-  ): Promise<number> {
-    const call = cloneRange(this.#context, source, target, range);
-    return await this.#async(call, fileSite('clone', source, target));
-  }
-
-  cloneRangeSync(
-    source: FileArgument,
-    target: FileArgument,
-    range: CloneRangeOptions = {},
-  ): number {
-    const call = cloneRange(this.#context, source, target, range);
-    return this.#sync(call, fileSite('clone', source, target));
-  }
-
-  /**
-   * Makes zeros of `length` bytes of a file, and holes of the whole blocks among them, which are
-   * given back. The size stays; bytes after it are nobody's. One step, in constant time: a reader
-   * sees all of it or nothing. Durable as any change is. The idea is fallocate(2)'s PUNCH_HOLE.
-   *
-   * @throws `EBADF` if an open file is not open for writing, `EROFS`, `ENOENT`, `EISDIR`; `ENOSPC`
-   *   if there is no room for the edges; nothing has changed then
-   */
-  async punch(file: FileArgument, offset: number, length: number): Promise<void> {
-    await this.#async(punch(this.#context, file, offset, length), fileSite('punch', file));
-  }
-
-  punchSync(file: FileArgument, offset: number, length: number): void {
-    this.#sync(punch(this.#context, file, offset, length), fileSite('punch', file));
-  }
-
-  /** The same, and a file that ends before the range does becomes longer, unless `keepSize`. */
-  async zeroRange(
-    file: FileArgument,
-    offset: number,
-    length: number,
-    options: ZeroOptions = {},
-  ): Promise<void> {
-    const call = zeroRange(this.#context, file, offset, length, options);
-    await this.#async(call, fileSite('zero', file));
-  }
-
-  zeroRangeSync(
-    file: FileArgument,
-    offset: number,
-    length: number,
-    options: ZeroOptions = {},
-  ): void {
-    this.#sync(zeroRange(this.#context, file, offset, length, options), fileSite('zero', file));
-  }
-
-  /**
-   * Where the next data is, or the next hole, from `offset` on: `offset` itself if it is there. The
-   * end of the file is a hole. Changes nothing. It is lseek(2) with SEEK_DATA or SEEK_HOLE.
-   *
-   * @throws `ENXIO` if `offset` is not before the end of the file, or if no data follows
-   */
-  async seek(file: FileArgument, offset: number, what: 'data' | 'hole'): Promise<number> {
-    return await this.#async(seek(this.#context, file, offset, what), fileSite('lseek', file));
-  }
-
-  seekSync(file: FileArgument, offset: number, what: 'data' | 'hole'): number {
-    return this.#sync(seek(this.#context, file, offset, what), fileSite('lseek', file));
   }
 
   /**

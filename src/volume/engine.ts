@@ -24,6 +24,7 @@ import { Clone } from './clone.ts';
 import { CloneRange } from './clone-range.ts';
 import { Create, Link } from './create.ts';
 import { truncateFromRecord, writeFromRecord } from './data.ts';
+import { Dedupe } from './dedupe.ts';
 import { Directories } from './directories.ts';
 import { Inodes } from './inodes.ts';
 import { VolumeIomapOps } from './iomap-ops.ts';
@@ -132,6 +133,8 @@ export class Engine implements StoreClient {
         return new Clone(this, record);
       case 'clone-range':
         return new CloneRange(this, record);
+      case 'dedupe':
+        return new Dedupe(this, record);
       default:
         throw new FilesystemError('ENOTSUP', `Cannot apply a mutation of type ${record.type}`);
     }

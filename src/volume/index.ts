@@ -13,6 +13,7 @@ export {
 export { assembleEngine, type EngineOptions, type VolumeParts } from './assemble.ts';
 export { ReadExtended } from './attributes.ts';
 export { checkFile, WriteFile } from './data.ts';
+export { type Comparer, Dedupe, type DedupeResult } from './dedupe.ts';
 export {
   CompareDirectories,
   compareInodes,

@@ -181,3 +181,49 @@ describe('cloneRange', () => {
     expect(vol.fs.readFileSync('/g').every((byte) => byte === 2)).toBe(true);
   });
 });
+
+describe('dedupeRange and copyRange', () => {
+  it('share what is equal, up to the first difference', async () => {
+    await using vol = newVolume();
+    const bytes = Buffer.from(new Random(3).bytes(64 * B));
+    vol.fs.writeFileSync('/a', bytes);
+    vol.fs.writeFileSync('/b', bytes);
+    vol.fs.writeFileSync('/c', bytes.fill('x', 40 * B, 40 * B + 1));
+    vol.syncSync();
+    expect(vol.dedupeRangeSync('/a', '/b')).toEqual({ bytes: 64 * B, differs: false });
+    expect(await vol.dedupeRange('/a', '/c')).toEqual({ bytes: 40 * B, differs: true });
+    expect(vol.extentsSync('/b').every(({ shared }) => shared)).toBe(true);
+    expect(vol.spaceSync('/c').exclusive).toBeLessThan(30 * B);
+    expect(Buffer.compare(vol.fs.readFileSync('/c') as Buffer, bytes)).toBe(0);
+    const asked: number[] = [];
+    const compare = (left: Uint8Array): boolean => asked.push(left.length) > 2;
+    const range = { sourceOffset: 50 * B, offset: 10 * B, length: 4 * B, compare };
+    expect(vol.dedupeRangeSync('/a', '/b', range)).toEqual({ bytes: 0, differs: true });
+    expect(asked).toEqual([B]);
+  });
+
+  it('copy any range, and share its whole blocks where that can be', () => {
+    const random = new Random(8);
+    for (let round = 0; round < 60; round++) {
+      using vol = newVolume();
+      const source = Buffer.from(random.bytes(random.between(1, SIZE)));
+      let target = Buffer.from(random.bytes(random.between(0, SIZE)));
+      vol.fs.writeFileSync('/s', source);
+      vol.fs.writeFileSync('/t', target);
+      if (random.chance(0.5)) vol.syncSync();
+      const sourceOffset = random.below(source.length);
+      const alike = random.chance(0.6);
+      const offset = alike ? (sourceOffset % B) + random.below(20) * B : random.below(SIZE);
+      const length = random.between(0, SIZE);
+      const wanted = Math.min(length, source.length - sourceOffset);
+      expect(vol.copyRangeSync('/s', '/t', { sourceOffset, offset, length })).toBe(wanted);
+      const grown = wanted === 0 ? 0 : Math.max(0, offset + wanted - target.length);
+      target = Buffer.concat([target, Buffer.alloc(grown)]);
+      source.copy(target, offset, sourceOffset, sourceOffset + wanted);
+      expect(Buffer.compare(vol.fs.readFileSync('/t') as Buffer, target)).toBe(0);
+      if (!alike || wanted < 4 * B) continue;
+      vol.syncSync();
+      expect(vol.extentsSync('/t').some(({ shared }) => shared)).toBe(true);
+    }
+  });
+});

@@ -19,6 +19,7 @@ const EVEN: Weights = {
   truncate: 6,
   clear: 6,
   cloneRange: 8,
+  dedupe: 4,
   unlink: 7,
   rename: 10,
   link: 6,
@@ -221,6 +222,25 @@ const STEPS = {
     const onto = sourceOffset < offset + length && offset < sourceOffset + length;
     if (length === 0 || (from.inode === to.inode && onto)) return;
     world.cloneRange(from, to, { sourceOffset, offset, length });
+  },
+
+  dedupe(history: History): void {
+    const [from, to] = [history.file(), history.file()];
+    if (from === undefined || to === undefined || from.inode === to.inode) return;
+    const { random, world } = history;
+    const [source, target] = [from.inode.data, to.inode.data];
+    const first = random.below(Math.ceil(source.size / BLOCK) || 1) * BLOCK;
+    const offset = random.chance(0.7) ? first : 0;
+    const most = Math.min(source.size - first, target.size - offset);
+    const length = Math.min(300, Math.floor(most / BLOCK)) * BLOCK;
+    if (length <= 0) return;
+    let bytes = 0;
+    const equal = (at: number): boolean => {
+      const left = source.read(first + at, BLOCK);
+      return Buffer.compare(left, target.read(offset + at, BLOCK)) === 0;
+    };
+    while (bytes < length && equal(bytes)) bytes += BLOCK;
+    world.dedupe(from, to, { sourceOffset: first, offset, length }, bytes);
   },
 
   unlink(history: History): void {

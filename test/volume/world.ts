@@ -355,6 +355,27 @@ export class World {
     this.refused++;
   }
 
+  /** Equal blocks become shared ones; nobody sees a difference. `bytes` is how many are equal. */
+  dedupe(
+    from: { inode: ModelInode; place: Place | undefined },
+    to: { inode: ModelInode; place: Place | undefined },
+    range: { sourceOffset: number; offset: number; length: number },
+    bytes: number,
+  ): void {
+    const time = this.#tick();
+    const source = this.hold(from.inode, from.place);
+    const target = this.hold(to.inode, to.place);
+    const ids = { source: source.id, target: target.id };
+    const readOnly = to.inode.realm.readOnly;
+    // Bytes that are in an inode are nobody's to share; the model does not know which are.
+    this.commit();
+    const inline = source.inline.length + target.inline.length > 0;
+    const verdict = readOnly ? 'EROFS' : inline ? 'ENOTSUP' : () => {};
+    const record: Mutation = { type: 'dedupe', ...ids, ...range, time };
+    const result = this.#apply([source, target], verdict, record, () => {});
+    if (result !== undefined) expect(result).toEqual({ bytes, differs: bytes < range.length });
+  }
+
   #tick(): Time {
     this.before(this);
     return { sec: ++this.clock, nsec: 0 };

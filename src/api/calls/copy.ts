@@ -3,7 +3,6 @@
  */
 import { FilesystemError } from '../../base/index.ts';
 import { AttributeMask, type CloneMutation, InodeKind, UnlinkWhat } from '../../format/index.ts';
-import { BufferedRead } from '../../iomap/index.ts';
 import { type Vnode, WriteFile } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
 import { checkChoice, hasCode } from '../errors.ts';
@@ -18,7 +17,7 @@ import {
 } from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
 import { setAttributes } from './attributes.ts';
-import { setSize } from './files.ts';
+import { readInto, setSize } from './files.ts';
 import { unlinkName } from './names.ts';
 
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
@@ -132,7 +131,7 @@ function* copyOver(
       'Cannot clone over the file: it has other names or is open, and would have to stay',
     );
   }
-  if (entangled || found.kind !== InodeKind.FILE) yield* copyBytes(context, source, found);
+  if (entangled || found.kind !== InodeKind.FILE) yield* copyInto(context, source, found);
   else {
     try {
       yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
@@ -145,14 +144,30 @@ function* copyOver(
 }
 
 /** Copies data and mode into a file that is there. */
-function* copyBytes(context: Context, source: Vnode, target: Vnode): Procedure<void> {
+function* copyInto(context: Context, source: Vnode, target: Vnode): Procedure<void> {
   yield* setSize(context, target, 0);
-  const buffer = new Uint8Array(Math.min(COPY_CHUNK, source.size));
-  for (let at = 0; at < source.size; ) {
-    const count = yield* run(new BufferedRead().begin(source, at, buffer.length, buffer));
+  yield* copyBytes(context, source, 0, target, 0, source.size);
+  yield* setAttributes(context, target, { mask: AttributeMask.MODE, mode: source.mode });
+}
+
+/** Copies bytes from one file to another; the result is how many, fewer if the source ends. */
+export function* copyBytes(
+  context: Context,
+  source: Vnode,
+  sourceOffset: number,
+  target: Vnode,
+  offset: number,
+  length: number,
+): Procedure<number> {
+  const buffer = new Uint8Array(Math.min(COPY_CHUNK, length));
+  let done = 0;
+  while (done < length) {
+    const most = Math.min(buffer.length, length - done);
+    const part = { position: sourceOffset + done, length: most, bytes: buffer, at: 0 };
+    const count = yield* readInto(context, source, part);
     if (count === 0) break;
     const write = new WriteFile(context.engine);
-    at += yield* run(write.write(target, at, buffer, 0, count, context.time));
+    done += yield* run(write.write(target, offset + done, buffer, 0, count, context.time));
   }
-  yield* setAttributes(context, target, { mask: AttributeMask.MODE, mode: source.mode });
+  return done;
 }

@@ -1,13 +1,21 @@
 /**
  * Calls on ranges of a file that `node:fs` does not have: holes are made and found.
  */
+import { BLOCK_SIZE, FilesystemError, roundDown } from '../../base/index.ts';
 import { AllocateMode } from '../../format/index.ts';
 import { Seek } from '../../iomap/index.ts';
-import { checkFile } from '../../volume/index.ts';
+import {
+  type Comparer,
+  checkFile,
+  Dedupe,
+  type DedupeResult,
+  type Vnode,
+} from '../../volume/index.ts';
 import type { Context, OpenFile } from '../context.ts';
 import { checkInteger } from '../errors.ts';
 import { constants } from '../flags.ts';
 import { type Procedure, run } from '../procedure.ts';
+import { copyBytes } from './copy.ts';
 import { readableFile, writableFile } from './files.ts';
 import { type FileArgument, withFile } from './whole-files.ts';
 
@@ -73,17 +81,81 @@ export function* cloneRange(
   checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
   if (length !== undefined) checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
   const range = { sourceOffset, offset, length: length ?? 0 };
+  return yield* withFiles(context, source, target, function* (from, to) {
+    const record = { type: 'clone-range', source: from.id, target: to.id, ...range } as const;
+    return (yield* run(context.engine.apply({ ...record, time: context.time }))) as number;
+  });
+}
+
+/** Runs `body` with the inodes of two files, one to read and one to write. */
+function* withFiles<Result>(
+  context: Context,
+  source: FileArgument,
+  target: FileArgument,
+  body: (source: Vnode, target: Vnode) => Procedure<Result>,
+): Procedure<Result> {
   return yield* withFile(context, source, { flags: constants.O_RDONLY }, (from) =>
     withFile(context, target, { flags: constants.O_RDWR }, (to) =>
-      context.using(readableFile(context, from), (source) =>
-        context.using(writableFile(context, to), function* (target) {
-          const ids = { source: source.vnode.id, target: target.vnode.id };
-          const record = { type: 'clone-range', ...ids, ...range, time: context.time } as const;
-          return (yield* run(context.engine.apply(record))) as number;
-        }),
+      context.using(readableFile(context, from), ({ vnode }) =>
+        context.using(writableFile(context, to), (file) => body(vnode, file.vnode)),
       ),
     ),
   );
+}
+
+export interface DedupeOptions extends CloneRangeOptions {
+  /** What takes two blocks of 4 KiB for equal; it must not change them. Byte by byte if left out. */
+  readonly compare?: Comparer | undefined;
+}
+
+export function* dedupeRange(
+  context: Context,
+  source: FileArgument,
+  target: FileArgument,
+  { sourceOffset = 0, offset = 0, length, compare }: DedupeOptions,
+): Procedure<DedupeResult> {
+  checkInteger('sourceOffset', sourceOffset, 0, Number.MAX_SAFE_INTEGER);
+  checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
+  if (length !== undefined) checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
+  return yield* withFiles(context, source, target, (from, to) => {
+    const range = { sourceOffset, offset, length: length ?? from.size - sourceOffset };
+    const record = { type: 'dedupe', source: from.id, target: to.id, ...range } as const;
+    return run(new Dedupe(context.engine, { ...record, time: context.time }, compare));
+  });
+}
+
+export function* copyRange(
+  context: Context,
+  source: FileArgument,
+  target: FileArgument,
+  { sourceOffset = 0, offset = 0, length }: CloneRangeOptions,
+): Procedure<number> {
+  checkInteger('sourceOffset', sourceOffset, 0, Number.MAX_SAFE_INTEGER);
+  checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
+  if (length !== undefined) checkInteger('length', length, 0, Number.MAX_SAFE_INTEGER);
+  return yield* withFiles(context, source, target, function* (from, to) {
+    const most = Math.max(0, from.size - sourceOffset);
+    const all = Math.min(length ?? most, most);
+    if (from === to && sourceOffset < offset + all && offset < sourceOffset + all) {
+      throw new FilesystemError('EINVAL', 'Cannot copy a range onto itself');
+    }
+    // Up to the first whole block, then the blocks, then what is left.
+    const alike = sourceOffset % BLOCK_SIZE === offset % BLOCK_SIZE;
+    const head = alike ? Math.min(all, (BLOCK_SIZE - (offset % BLOCK_SIZE)) % BLOCK_SIZE) : all;
+    const blocks = roundDown(all - head, BLOCK_SIZE);
+    let done = yield* copyBytes(context, from, sourceOffset, to, offset, head);
+    if (done < head) return done;
+    if (blocks > 0) {
+      const at = { sourceOffset: sourceOffset + head, offset: offset + head, length: blocks };
+      const record = { type: 'clone-range', source: from.id, target: to.id, ...at } as const;
+      const shared = yield* run(context.engine.apply({ ...record, time: context.time }));
+      done += shared as number;
+      if ((shared as number) < blocks) return done;
+    }
+    return (
+      done + (yield* copyBytes(context, from, sourceOffset + done, to, offset + done, all - done))
+    );
+  });
 }
 
 export function* seek(

@@ -1,0 +1,164 @@
+/**
+ * File ranges: what a volume does with parts of files that `node:fs` has no calls for. The names and
+ * the rules are those of the Linux calls with the same purpose.
+ */
+
+import type { DedupeResult } from '../volume/index.ts';
+import {
+  type CloneRangeOptions,
+  cloneRange,
+  copyRange,
+  type DedupeOptions,
+  dedupeRange,
+  punch,
+  seek,
+  type ZeroOptions,
+  zeroRange,
+} from './calls/ranges.ts';
+import type { FileArgument } from './calls/whole-files.ts';
+import type { Caller } from './fs.ts';
+import { fileSite } from './locator.ts';
+
+/** Files are named by a path, by the number of an open file, or by its handle. */
+export abstract class FileRanges {
+  protected abstract readonly caller: Caller;
+
+  /**
+   * Makes a range of `target` share the blocks of a range of `source`; without a range, all of
+   * `source` becomes the beginning of `target`. No data is copied, and the files stay independent.
+   * Whole files are one step in constant time; other ranges are a step for each megabyte, so that a
+   * crash leaves a first part of the range. Returns the number of bytes, fewer than asked for only
+   * if something failed after some were cloned. The rules are those of ioctl_ficlonerange(2).
+   *
+   * @throws `EINVAL` if offsets are not multiples of 4,096, if a length is not one and does not end
+   *   both files, if the source ends before, or if a file is cloned onto itself; `EBADF`, `EROFS`,
+   *   `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed then
+   */
+  async cloneRange(
+    source: FileArgument,
+    target: FileArgument,
+    range: CloneRangeOptions = {},
+  ): Promise<number> {
+    const call = cloneRange(this.caller.context, source, target, range);
+    return await this.caller.start(call, fileSite('clone', source, target));
+  }
+
+  cloneRangeSync(
+    source: FileArgument,
+    target: FileArgument,
+    range: CloneRangeOptions = {},
+  ): number {
+    const call = cloneRange(this.caller.context, source, target, range);
+    return this.caller.finish(call, fileSite('clone', source, target));
+  }
+
+  /**
+   * Makes zeros of `length` bytes of a file, and holes of the whole blocks among them, which are
+   * given back. The size stays; bytes after it are nobody's. One step, in constant time: a reader
+   * sees all of it or nothing. Durable as any change is. The idea is fallocate(2)'s PUNCH_HOLE.
+   *
+   * @throws `EBADF` if an open file is not open for writing, `EROFS`, `ENOENT`, `EISDIR`; `ENOSPC`
+   *   if there is no room for the edges; nothing has changed then
+   */
+  async punch(file: FileArgument, offset: number, length: number): Promise<void> {
+    await this.caller.start(
+      punch(this.caller.context, file, offset, length),
+      fileSite('punch', file),
+    );
+  }
+
+  punchSync(file: FileArgument, offset: number, length: number): void {
+    this.caller.finish(punch(this.caller.context, file, offset, length), fileSite('punch', file));
+  }
+
+  /** The same, and a file that ends before the range does becomes longer, unless `keepSize`. */
+  async zeroRange(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: ZeroOptions = {},
+  ): Promise<void> {
+    const call = zeroRange(this.caller.context, file, offset, length, options);
+    await this.caller.start(call, fileSite('zero', file));
+  }
+
+  zeroRangeSync(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: ZeroOptions = {},
+  ): void {
+    this.caller.finish(
+      zeroRange(this.caller.context, file, offset, length, options),
+      fileSite('zero', file),
+    );
+  }
+
+  /**
+   * Where the next data is, or the next hole, from `offset` on: `offset` itself if it is there. The
+   * end of the file is a hole. Changes nothing. It is lseek(2) with SEEK_DATA or SEEK_HOLE.
+   *
+   * @throws `ENXIO` if `offset` is not before the end of the file, or if no data follows
+   */
+  async seek(file: FileArgument, offset: number, what: 'data' | 'hole'): Promise<number> {
+    return await this.caller.start(
+      seek(this.caller.context, file, offset, what),
+      fileSite('lseek', file),
+    );
+  }
+
+  seekSync(file: FileArgument, offset: number, what: 'data' | 'hole'): number {
+    return this.caller.finish(
+      seek(this.caller.context, file, offset, what),
+      fileSite('lseek', file),
+    );
+  }
+
+  /**
+   * Makes equal ranges of two files share their blocks. Bytes are compared and shared in one step,
+   * so that nothing can change in between; what is equal before the first difference is shared.
+   * Neither file looks different afterwards. The rules are those of ioctl_fideduperange(2).
+   *
+   * @throws `EINVAL` as for {@link cloneRange}, and if the target ends before the range does;
+   *   `ENOTSUP` if a file is so small that it has no blocks; `EBADF`, `EROFS`, `ENOENT`, `ENOSPC`
+   */
+  async dedupeRange(
+    source: FileArgument,
+    target: FileArgument,
+    range: DedupeOptions = {},
+  ): Promise<DedupeResult> {
+    const call = dedupeRange(this.caller.context, source, target, range);
+    return await this.caller.start(call, fileSite('dedupe', source, target));
+  }
+
+  dedupeRangeSync(
+    source: FileArgument,
+    target: FileArgument,
+    range: DedupeOptions = {},
+  ): DedupeResult {
+    const call = dedupeRange(this.caller.context, source, target, range);
+    return this.caller.finish(call, fileSite('dedupe', source, target));
+  }
+
+  /**
+   * Copies a range of bytes from one file to another, as copy_file_range(2) does: whole blocks are
+   * shared where the offsets allow it, the edges are copied. Returns the number of bytes; fewer than
+   * asked for at the end of the source. Not one step: a reader may see a part of it.
+   *
+   * @throws `EINVAL` if the ranges overlap in one file; `EBADF`, `EROFS`, `ENOENT`, `ENOSPC`; what
+   *   was copied before the failure stays
+   */
+  async copyRange(
+    source: FileArgument,
+    target: FileArgument,
+    range: CloneRangeOptions = {},
+  ): Promise<number> {
+    const call = copyRange(this.caller.context, source, target, range);
+    return await this.caller.start(call, fileSite('copy', source, target));
+  }
+
+  copyRangeSync(source: FileArgument, target: FileArgument, range: CloneRangeOptions = {}): number {
+    const call = copyRange(this.caller.context, source, target, range);
+    return this.caller.finish(call, fileSite('copy', source, target));
+  }
+}
