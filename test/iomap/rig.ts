@@ -6,7 +6,14 @@ import { BLOCK_SIZE, type Operation } from '../../src/base/index.ts';
 import { BlockCache, NO_FOLIO } from '../../src/cache/index.ts';
 import { MemoryDevice, totalLength } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
-import { BufferedRead, BufferedWrite, Truncate, Writeback } from '../../src/iomap/index.ts';
+import {
+  BufferedRead,
+  BufferedWrite,
+  type MappingOps,
+  Truncate,
+  validated,
+  Writeback,
+} from '../../src/iomap/index.ts';
 import { FaultDevice, Random, Schedule, SlowDevice } from '../../src/testing/index.ts';
 import { GatedDevice } from './gated-device.ts';
 import { Reflink, ToyFile, ToyFilesystem, UNWRITTEN } from './toy-filesystem.ts';
@@ -73,11 +80,18 @@ export class Rig {
     this.device = new FaultDevice(options.gated ? this.gate : slow, new Random(seed ?? 0));
     this.cache = new PoisonedCache({ capacity: frames * B, seed: 7n });
     this.toy = new (options.toy ?? ToyFilesystem)(this.cache, deviceBlocks, dirtyLimit);
+    this.toy.begin = validated(this.#bound()).begin;
     this.#watchRelief();
     this.driver = new Driver(this.device, {
       pause: () => schedule.submit(() => {}),
       concurrency: concurrency ?? this.toy.pool.operationsMax,
     });
+  }
+
+  /** The toy's own answers, for the validator to look at. */
+  #bound(): MappingOps {
+    const { toy } = this;
+    return Object.assign(Object.create(toy), { begin: toy.begin.bind(toy) });
   }
 
   /** Who waits for memory waits for something: asking again and again is a hang in the making. */

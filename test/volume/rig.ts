@@ -8,6 +8,7 @@ import { MIB } from '../../src/base/index.ts';
 import type { Device } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { type CountWidth, timeFromMs } from '../../src/format/index.ts';
+import { type MappingOps, validated } from '../../src/iomap/index.ts';
 import {
   assembleEngine,
   type Engine,
@@ -52,13 +53,18 @@ export function makeDriver(device: Device, concurrency?: number): Driver {
 
 /** An engine that nobody drives yet. */
 export function makeEngine(options: RigOptions, parts: VolumeParts): Engine {
-  return assembleEngine(parts, {
+  const engine = assembleEngine(parts, {
     cacheBytes: options.cacheBytes ?? 4 * MIB,
     countCapacity: options.countCapacity ?? MIB,
     vnodeLimit: options.vnodeLimit ?? 256,
     readOnly: options.readOnly ?? false,
     now: () => NOW,
   });
+  const { iomapOps } = engine;
+  const begin = iomapOps.begin.bind(iomapOps);
+  const own: MappingOps = Object.assign(Object.create(iomapOps), { begin });
+  iomapOps.begin = validated(own).begin;
+  return engine;
 }
 
 /** The parts of a volume that does not exist yet. */
