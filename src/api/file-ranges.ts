@@ -1,6 +1,6 @@
 /**
- * File ranges: what a volume does with parts of files that `node:fs` has no calls for. The names and
- * the rules are those of the Linux calls with the same purpose.
+ * File ranges: what a volume does with parts of files that `node:fs` has no calls for. The names
+ * and the rules are those of the Linux calls with the same purpose.
  */
 
 import type { DedupeResult } from '../volume/index.ts';
@@ -142,8 +142,8 @@ export abstract class FileRanges {
 
   /**
    * Copies a range of bytes from one file to another, as copy_file_range(2) does: whole blocks are
-   * shared where the offsets allow it, the edges are copied. Returns the number of bytes; fewer than
-   * asked for at the end of the source. Not one step: a reader may see a part of it.
+   * shared where the offsets allow it, the edges are copied. Returns the number of bytes; fewer
+   * than asked for at the end of the source. Not one step: a reader may see a part of it.
    *
    * @throws `EINVAL` if the ranges overlap in one file; `EBADF`, `EROFS`, `ENOENT`, `ENOSPC`; what
    *   was copied before the failure stays

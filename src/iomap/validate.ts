@@ -19,8 +19,8 @@ import {
 } from './mapping.ts';
 
 /**
- * What is wrong with an answer, in words; undefined if nothing is. An answer of a call that returned
- * false has nothing to be looked at.
+ * What is wrong with an answer, in words; undefined if nothing is. An answer of a call that
+ * returned false has nothing to be looked at.
  */
 export function answerFault(request: MappingRequest, answer: MappingAnswer): string | undefined {
   for (let i = 0; i < answer.sourceCount; i++) {
@@ -86,7 +86,8 @@ function writeFault(request: MappingRequest, answer: MappingAnswer): string | un
   const takes = destination.type === MappingType.DELALLOC;
   if (!takes) return `destination: type ${destination.type} takes no buffered write`;
   if (destination.offset > offset || destination.end <= offset) {
-    return `the destination is bytes ${destination.offset} to ${destination.end}, not ${offset} (P1)`;
+    const { end } = destination;
+    return `the destination is bytes ${destination.offset} to ${end}, not ${offset} (P1)`;
   }
   const tail = roundDown(offset + length - 1, BLOCK_SIZE);
   const wanted: number[] = [];

@@ -104,7 +104,7 @@ function* withFiles<Result>(
 }
 
 export interface DedupeOptions extends CloneRangeOptions {
-  /** What takes two blocks of 4 KiB for equal; it must not change them. Byte by byte if left out. */
+  /** What takes two blocks of 4 KiB for equal; it must not change them. By bytes if left out. */
   readonly compare?: Comparer | undefined;
 }
 
