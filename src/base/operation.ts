@@ -164,6 +164,7 @@ export abstract class PlannedOperation<Result> implements Operation<Result> {
         plan.restart();
         this.prepare(plan);
         if (!plan.ready) return false;
+        plan.forced = 0;
         if (!this.apply() && plan.pause) return false;
       }
     } catch (error) {

@@ -84,7 +84,7 @@ export class BlockCache {
   /**
    * Where memory comes from when all of it is busy: set by the volume, it writes back or commits.
    */
-  relief: (() => Operation<unknown>) | undefined;
+  relief: ((asker: Plan) => Operation<unknown> | undefined) | undefined;
   seed: bigint;
   onRepairable: ((block: Block, finding: Error) => void) | undefined;
 
@@ -197,7 +197,7 @@ export class BlockCache {
 
   #seekRelief(plan: Plan): void {
     if (plan.io.length > 0 || plan.after.length > 0) return;
-    const relief = this.relief?.();
+    const relief = this.relief?.(plan);
     if (relief === undefined) throw tooLarge(this.busy);
     plan.follow(relief);
   }

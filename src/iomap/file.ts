@@ -36,9 +36,13 @@ export class BufferPool {
   }
 
   /**
-   * An operation after which there is less dirty data. Whoever asks while it runs gets the same.
+   * An operation after which there is less dirty data. Whoever asks while it runs gets the same;
+   * but a writeback that asks on its own behalf, by its plan, gets nothing.
    */
-  relief(): Operation<unknown> {
+  relief(): Operation<unknown>;
+  relief(asker: Plan): Operation<unknown> | undefined;
+  relief(asker?: Plan): Operation<unknown> | undefined {
+    for (const writeback of this.active) if (writeback.plan === asker) return undefined;
     if (this.folios.oldest === NO_FOLIO) {
       for (const writeback of this.active) return writeback;
     }

@@ -17,6 +17,7 @@ import {
   assert,
   BLOCK_SIZE,
   type Block,
+  FilesystemError,
   type Frame,
   PlainIo,
   type Plan,
@@ -301,7 +302,7 @@ export class Writeback extends PlannedOperation<number> {
       if (plan.blocks >= TURN_NODES) return;
       if (this.#pool.ops.planComplete(ioend, plan)) this.#completing++;
       else if (!plan.ready || this.#completing > 0) return;
-      else assert(false, 'frames for the nodes that map a run were promised');
+      else throw new FilesystemError('ENOMEM', 'Cannot map what was written: no frame is free');
     }
   }
 

@@ -144,7 +144,6 @@ export class Store {
     const wanted = plan.blocks + data;
     const { space } = this;
     if (space.has(wanted, use)) {
-      plan.forced = 0;
       return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks);
     }
     // Reclaiming does not wait for itself.

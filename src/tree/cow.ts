@@ -16,6 +16,7 @@ import {
   clearSlot,
   DIRTY,
   KIND_MASK,
+  MAP_FANOUT,
   SlotRole,
   type SlotVisitor,
   slotBlock,
@@ -38,8 +39,11 @@ function isNew(words: Uint32Array, at: number): boolean {
   return (slotFlags(words, at) & DIRTY) !== 0;
 }
 
-/** An operation copies fewer nodes than this, each of which adds at most one to a count. */
-const ADDED_MAX = 256;
+/**
+ * One turn adds fewer references to a block than this: it copies fewer than 160 nodes, each of
+ * which may name the block 256 times, as a range can be cloned onto its own file again and again.
+ */
+const ADDED_MAX = 160 * MAP_FANOUT;
 
 export class Cow {
   readonly store: Store;

@@ -16,6 +16,7 @@ import {
   blocksFor,
   FilesystemError,
   MAX_OFFSET,
+  NO_FRAME,
   type Plan,
   PlannedOperation,
   roundUp,
@@ -37,6 +38,7 @@ import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
 /** Blocks of one turn. */
 const TURN_BLOCKS = 256;
+const NO_BYTES = new Uint8Array(0);
 /** Rounds of draining before writers are made to wait. */
 const OPEN_ROUNDS = 2;
 
@@ -162,8 +164,17 @@ export class CloneRange extends PlannedOperation<number> {
       const end = offset + Math.min(BLOCK_SIZE, this.#length);
       if (this.#chunk.map(target, offset, end, plan)) this.#turn = 'inline';
     } else if (target.inline.length > 0 && offset + this.#done > 0) {
-      if (this.#chunk.map(target, 0, target.inline.length, plan)) this.#turn = 'move';
+      if (this.#planMove(plan)) this.#turn = 'move';
     } else this.#planBlocks(plan);
+  }
+
+  /** Inline bytes of the target, unless newer ones are dirty already. */
+  #planMove(plan: Plan): boolean {
+    const { inodes, store } = this.#engine;
+    const target = this.#target;
+    inodes.planRewrite(target, plan);
+    if (target.frameAt(0) !== NO_FRAME) return store.settle(plan, 'normal');
+    return this.#chunk.map(target, 0, target.inline.length, plan);
   }
 
   /** A hole of any length is one turn. */
@@ -271,7 +282,7 @@ export class CloneRange extends PlannedOperation<number> {
     inodes.claim(target);
     const start = this.#record.offset + this.#done;
     this.#drop(start, start + this.#blocks * BLOCK_SIZE);
-    if (start === 0) target.inline = new Uint8Array(0);
+    if (start === 0) target.inline = NO_BYTES;
     const first = start / BLOCK_SIZE;
     target.blocks += maps.setSlots(target, first, this.#slots, this.#blocks);
     this.#changed(this.#doneAfter());
@@ -284,16 +295,24 @@ export class CloneRange extends PlannedOperation<number> {
       bytes.fill(0, start, start + length);
       bytes.set(inline.subarray(at - offset, at - offset + length), start);
     });
+    if (offset === 0) this.#target.inline = NO_BYTES;
     this.#changed(Math.min(BLOCK_SIZE, this.#length));
   }
 
   /** Inline bytes before the range become dirty data: they will need a block. */
   #moveInline(): void {
-    const { inline } = this.#target;
-    this.#chunk.write((bytes, start, at, length) => {
-      bytes.set(inline.subarray(at, at + length), start);
-    });
-    this.#target.inline = new Uint8Array(0);
+    const { inodes } = this.#engine;
+    const target = this.#target;
+    const { inline } = target;
+    if (target.frameAt(0) === NO_FRAME) {
+      this.#chunk.write((bytes, start, at, length) => {
+        bytes.set(inline.subarray(at, at + length), start);
+      });
+    }
+    inodes.claim(target);
+    target.inline = NO_BYTES;
+    inodes.touch(target);
+    inodes.rewrite(target);
   }
 
   #drop(start: number, end: number): void {

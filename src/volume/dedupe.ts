@@ -43,6 +43,9 @@ export interface DedupeResult {
 /** Blocks of one turn: of each both versions may have to be in memory. */
 const TURN_BLOCKS = 64;
 
+/** Rounds of draining before writers are made to wait. */
+const OPEN_ROUNDS = 2;
+
 const ZEROS = new Uint8Array(BLOCK_SIZE);
 
 export class Dedupe extends PlannedOperation<DedupeResult> {
@@ -55,6 +58,7 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
   readonly #targets = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
   readonly #position = new MapPosition();
   #done = 0;
+  #rounds = 0;
   /** Blocks that this turn shares. */
   #blocks = 0;
   #differs = false;
@@ -75,12 +79,17 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     const { offset, length } = this.#record;
     const [source, target] = [this.#source, this.#target];
     this.#blocks = 0;
+    // The gate that this very operation has shut does not hold it up.
+    if (store.gate === this) store.gate = undefined;
     checkWritable(target);
     if (!store.admit(plan)) return;
     const range = { start: offset, end: roundUp(offset + length, BLOCK_SIZE), exclusive: true };
     if (!target.lock.acquire(this, range, plan) || !target.cowLock.free(this, range, plan)) return;
     this.#check();
-    if (!pool.drained(plan, (file) => file === source || file === target)) return;
+    if (!pool.drained(plan, (file) => file === source || file === target)) {
+      if (++this.#rounds > OPEN_ROUNDS && store.gate === undefined) store.gate = this;
+      return;
+    }
     if (this.#done >= length || !inodes.planClaim(target, plan)) return;
     const above = inodes.planShared;
     const count = Math.min(TURN_BLOCKS, blocksFor(length - this.#done));
@@ -115,8 +124,10 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
   }
 
   protected override release(): void {
+    const { store } = this.#engine;
+    if (store.gate === this) store.gate = undefined;
     this.#target.lock.release(this);
-    this.#engine.store.blocks.unpin(this.plan);
+    store.blocks.unpin(this.plan);
   }
 
   /** @throws {FilesystemError} `EINVAL` as the kernel has it, `ENOTSUP` for bytes in an inode */

@@ -92,7 +92,7 @@ export class Engine implements StoreClient {
     const { inodes, cow, trees, queue, maps } = this;
     this.reclaimer = new Reclaimer({ store, cow, trees, inodes, queue });
     this.iomapOps.parts = { store, inodes, maps, reclaimer: this.reclaimer };
-    store.blocks.relief = () => this.#relieve();
+    store.blocks.relief = (asker) => this.#relieve(asker);
     store.client = this;
   }
 
@@ -254,8 +254,8 @@ export class Engine implements StoreClient {
   }
 
   /** Where frames come from when all of them are busy. */
-  #relieve(): Operation<unknown> {
-    return this.pool.dirtyBlocks > 0 ? this.pool.relief() : this.store.commit();
+  #relieve(asker: Plan): Operation<unknown> | undefined {
+    return this.pool.dirtyBlocks > 0 ? this.pool.relief(asker) : this.store.commit();
   }
 }
 

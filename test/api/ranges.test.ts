@@ -7,11 +7,8 @@ import { Random } from '../../src/testing/index.ts';
 const B = 4096;
 const SIZE = 64 * B;
 
-function newVolume(): Volume {
-  return Volume.openSync(new MemoryDevice({ size: 2 ** 26 }), {
-    create: true,
-    commitIntervalMs: 0,
-  });
+function newVolume(size = 2 ** 26): Volume {
+  return Volume.openSync(new MemoryDevice({ size }), { create: true, commitIntervalMs: 0 });
 }
 
 /** Every run of data of a file, found by going from data to hole and on. */
@@ -227,3 +224,107 @@ describe('dedupeRange and copyRange', () => {
     }
   });
 });
+
+describe('stories of ranges', () => {
+  // Old inline bytes were written over what had been written since.
+  it('a clone behind the first block keeps what is dirty there', () => {
+    using vol = newVolume();
+    vol.fs.writeFileSync('/s', Buffer.alloc(2 * B, 9));
+    vol.fs.writeFileSync('/t', 'old old');
+    vol.syncSync();
+    const fd = vol.fs.openSync('/t', 'r+');
+    vol.fs.writeSync(fd, 'NEW NEW', 0);
+    vol.cloneRangeSync('/s', '/t', { offset: B });
+    expect(vol.fs.readFileSync('/t').subarray(0, 8).toString('latin1')).toBe('NEW NEW\0');
+    vol.syncSync();
+    expect(vol.fs.readFileSync('/t').subarray(0, 8).toString('latin1')).toBe('NEW NEW\0');
+  });
+
+  // The first block of the clone gave way to the inline bytes that it had replaced.
+  it('a clone of inline bytes replaces inline bytes', () => {
+    using vol = newVolume();
+    vol.fs.writeFileSync('/s', 'SOURCE');
+    vol.syncSync();
+    vol.fs.truncateSync('/s', 5 * B);
+    vol.fs.writeFileSync('/t', 'old old old');
+    vol.syncSync();
+    vol.cloneRangeSync('/s', '/t', { length: 2 * B });
+    expect(vol.fs.readFileSync('/t').subarray(0, 8).toString('latin1')).toBe('SOURCE\0\0');
+    vol.fs.writeFileSync('/u', 'before');
+    vol.syncSync();
+    vol.cloneRangeSync('/s', '/u', { offset: B, length: 2 * B });
+    vol.syncSync();
+    expect(vol.fs.readFileSync('/u').subarray(0, 8).toString('latin1')).toBe('before\0\0');
+    expect(
+      vol.fs
+        .readFileSync('/u')
+        .subarray(B, B + 8)
+        .toString('latin1'),
+    ).toBe('SOURCE\0\0');
+  });
+
+  // Three askings for room in one round: two forgot how often the third had asked in vain.
+  it('a punch in a full volume ends, with or without room for its edges', () => {
+    using vol = newVolume(8 * 2 ** 20);
+    vol.fs.writeFileSync('/f', Buffer.alloc(200 * B, 1));
+    vol.fs.copyFileSync('/f', '/clone');
+    vol.syncSync();
+    fillUp(vol);
+    for (let k = 0; k < 60; k++) {
+      try {
+        vol.punchSync('/f', 100 + k * B, 2 * B);
+        return;
+      } catch (error) {
+        expect(errorCode(error)).toBe('ENOSPC');
+      }
+      vol.fs.truncateSync('/fill', vol.fs.statSync('/fill').size - B);
+      vol.syncSync();
+    }
+    expect.unreachable('there was room at last');
+  });
+
+  // Nodes that name one block many times were copied without a thought for its count's limit.
+  it('a block that a file names thousands of times is copied in time', {
+    timeout: 60_000,
+  }, () => {
+    const device = new MemoryDevice({ size: 2 ** 26 });
+    const most = 65535 - 32768 - 1024 - 400;
+    {
+      using vol = Volume.openSync(device, { create: true, commitIntervalMs: 0 });
+      vol.fs.writeFileSync('/f', Buffer.alloc(B, 7));
+      for (let n = 1; n < 32768; n *= 2) {
+        vol.cloneRangeSync('/f', '/f', { length: n * B, offset: n * B });
+      }
+      for (const name of ['/g', '/h']) vol.fs.writeFileSync(name, '');
+      vol.cloneRangeSync('/f', '/g', { length: 1024 * B });
+      vol.fs.copyFileSync('/g', '/g2');
+      for (let done = 0; done < most; ) {
+        const n = Math.min(30_000, most - done);
+        vol.cloneRangeSync('/f', '/h', { length: n * B, offset: done * B });
+        done += n;
+      }
+    }
+    using vol = Volume.openSync(device, { commitIntervalMs: 0 });
+    const fd = vol.fs.openSync('/g2', 'r+');
+    vol.fs.writeSync(fd, Buffer.alloc(2 * B, 1), 0, 2 * B, 255 * B);
+    vol.syncSync();
+    const bytes = vol.fs.readFileSync('/g2');
+    expect([bytes[255 * B - 1], bytes[255 * B], bytes[257 * B]]).toEqual([7, 1, 7]);
+  });
+});
+
+/** Writes until nothing more fits. */
+function fillUp(vol: Volume): void {
+  vol.fs.writeFileSync('/fill', '');
+  const fd = vol.fs.openSync('/fill', 'r+');
+  for (let at = 0; ; at += B) {
+    try {
+      vol.fs.writeSync(fd, Buffer.alloc(B, 2), 0, B, at);
+    } catch (error) {
+      expect(errorCode(error)).toBe('ENOSPC');
+      break;
+    }
+  }
+  vol.fs.closeSync(fd);
+  vol.syncSync();
+}

@@ -2,7 +2,7 @@
  * A toy filesystem on a device that tells what was read, and the audit that ends every test.
  */
 import { expect } from 'vitest';
-import { BLOCK_SIZE, type Operation } from '../../src/base/index.ts';
+import { BLOCK_SIZE, type Operation, type Plan } from '../../src/base/index.ts';
 import { BlockCache, NO_FOLIO } from '../../src/cache/index.ts';
 import { MemoryDevice, totalLength } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
@@ -100,12 +100,12 @@ export class Rig {
     const relief = pool.relief.bind(pool);
     let before = '';
     let asked = 0;
-    pool.relief = () => {
+    pool.relief = (asker?: Plan): Operation<unknown> => {
       const now = `${this.schedule.nowUs} us, ${pool.dirtyBlocks} dirty blocks`;
       asked = now === before ? asked + 1 : 0;
       before = now;
       if (asked > 1000) throw new Error(`Relief does not help: ${now}`);
-      return relief();
+      return relief(asker as Plan) as Operation<unknown>;
     };
   }
 

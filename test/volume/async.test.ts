@@ -167,7 +167,9 @@ class Bench {
     this.memory = new MemoryDevice({ size: 24 * MIB });
     create(this.memory, OPTIONS);
     this.schedule = new Schedule(random.fork());
-    this.driver = makeDriver(new SlowDevice(this.memory, { schedule: this.schedule }), 24);
+    const { schedule } = this;
+    const device = new SlowDevice(this.memory, { schedule });
+    this.driver = makeDriver(device, { concurrency: 24, schedule });
     this.engine = mount(this.memory, OPTIONS).engine;
     for (const [inode, { btime }] of [
       [this.model.root, this.engine.live],

@@ -101,7 +101,7 @@ describe('reclaiming', () => {
     world.commit();
     const tape = new TapeDevice(imageOfDevice(memory));
     const schedule = new Schedule(random.fork());
-    const driver = makeDriver(new SlowDevice(tape, { schedule }));
+    const driver = makeDriver(new SlowDevice(tape, { schedule }), { schedule });
     const { engine } = mount(tape, OPTIONS);
     let busy = true;
     const committing = async (): Promise<void> => {

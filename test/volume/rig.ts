@@ -9,6 +9,7 @@ import type { Device } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { type CountWidth, timeFromMs } from '../../src/format/index.ts';
 import { type MappingOps, validated } from '../../src/iomap/index.ts';
+import type { Schedule } from '../../src/testing/index.ts';
 import {
   assembleEngine,
   type Engine,
@@ -44,10 +45,14 @@ export interface Rig {
 const NOW = 1e12;
 const ROOT = { mode: 0o755, uid: 0, gid: 0, time: timeFromMs(NOW) };
 
-export function makeDriver(device: Device, concurrency?: number): Driver {
+/** With a schedule its time is all there is: a timer beside it would bring an order of its own. */
+export function makeDriver(
+  device: Device,
+  { concurrency, schedule }: { concurrency?: number; schedule?: Schedule } = {},
+): Driver {
   return new Driver(device, {
     ...(concurrency === undefined ? {} : { concurrency }),
-    pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
+    pause: () => schedule?.submit(() => {}) ?? new Promise((resolve) => setTimeout(resolve, 0)),
   });
 }
 
