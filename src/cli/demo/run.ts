@@ -184,7 +184,8 @@ export class Demo {
     const random = this.#random.fork();
     const before = { ...verifier.compared };
     const number = formatCount(edits.length);
-    await this.#stage.step(`read ${SAMPLE_FILES + 1} files of ${number} ${which}`, async (tell) => {
+    const files = Math.min(SAMPLE_FILES, this.#survey.files.length) + 1;
+    await this.#stage.step(`read ${files} files of ${number} ${which}`, async (tell) => {
       let done = 0;
       const show = (): void => tell(done, edits.length);
       for (const edit of edits) {
