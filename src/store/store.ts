@@ -267,7 +267,11 @@ export class Store {
     if (left > 0) return left;
     if (twin) this.groups.decrement((block + 1) as Block);
     const frame = this.blocks.find(block);
-    if (frame !== NO_FRAME && this.dirty.has(frame)) {
+    const dirty = frame !== NO_FRAME && this.dirty.has(frame);
+    if (dirty && (slotFlags(words, at) & DIRTY) === 0) {
+      // The slot is older than what is there: an image said that a block in use was free.
+      this.latch(new CorruptionError('count', block * BLOCK_SIZE, 'it was 0, and a slot names it'));
+    } else if (dirty) {
       this.dirty.remove(frame);
       this.blocks.forget(block);
       this.space.takeBack(block, twin ? 2 : 1);
