@@ -16,7 +16,6 @@ import {
   SlotRole,
   slotBlock,
   slotFlags,
-  slotHasBlock,
   standIn,
   TreeKind,
 } from '../format/index.ts';
@@ -321,9 +320,4 @@ function see(vnode: Vnode, directory: Vnode, name: string): Vnode {
   vnode.name = name;
   vnode.namedIn = directory;
   return vnode;
-}
-
-/** True if any slot of the inode names a block. */
-export function hasBlocks(vnode: Vnode): boolean {
-  return SLOT_PLACES.some((at) => slotHasBlock(vnode.slots, at));
 }

@@ -5,14 +5,7 @@
  * counted, and on the way whatever can be seen of a tree's health is checked: checksums, levels,
  * the order of keys, the bytes of leaves, births that do not rise on the way down.
  */
-import {
-  BLOCK_SIZE,
-  BLOCK_WORDS,
-  type Block,
-  checksum32,
-  checksum64,
-  wordsOf,
-} from '../../src/base/index.ts';
+import { BLOCK_SIZE, type Block, checksum32, checksum64, wordsOf } from '../../src/base/index.ts';
 import {
   countSlotStart,
   countTableSize,
@@ -321,6 +314,3 @@ export function imageOf(device: {
   device.read(0, image);
   return image;
 }
-
-/** Words of a block, for tests that look into an image themselves. */
-export const WORDS_PER_BLOCK = BLOCK_WORDS;
