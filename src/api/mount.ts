@@ -53,9 +53,9 @@ export const DEFAULT_SIZE = 16 * GIB;
 const DEFAULT_CACHE = 256 * MIB;
 const MINIMUM_CACHE = 4 * MIB;
 /**
- * Of `cacheBytes`: an eighth for counts, and a quarter, up to 64 MiB, for inodes. An inode in use
- * has 1 KiB; those that were dropped fill the JavaScript heap to 32 times that before they are
- * collected. The rest are blocks.
+ * Of `cacheBytes`: an eighth for counts, and a quarter, up to 64 MiB, for inodes. An inode in
+ * memory has 1 KiB; with what is made and dropped around it, and not collected yet, the JavaScript
+ * heap grows by 8 KiB. The rest are blocks.
  */
 const COUNT_PARTS = 8;
 const INODE_PARTS = 4;
