@@ -9,6 +9,7 @@
 import {
   BLOCK_SIZE,
   blocksFor,
+  equalBytes,
   FilesystemError,
   type Frame,
   NO_FRAME,
@@ -63,7 +64,7 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
   #blocks = 0;
   #differs = false;
 
-  constructor(engine: Engine, record: CloneRangeMutation, compare: Comparer = equal) {
+  constructor(engine: Engine, record: CloneRangeMutation, compare: Comparer = equalBytes) {
     super();
     this.#engine = engine;
     this.#record = record;
@@ -223,11 +224,6 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     const part = { sourceOffset: sourceOffset + from, offset: offset + from };
     this.#engine.log({ ...this.#record, ...part, length: this.#done - from });
   }
-}
-
-function equal(left: Uint8Array, right: Uint8Array): boolean {
-  for (let i = 0; i < BLOCK_SIZE; i++) if (left[i] !== right[i]) return false;
-  return true;
 }
 
 function invalid(finding: string): FilesystemError {

@@ -77,14 +77,32 @@ export function* cloneRange(
   target: FileArgument,
   { sourceOffset = 0, offset = 0, length }: CloneRangeOptions,
 ): Procedure<number> {
+  checkOffsets(sourceOffset, offset, length, 1);
+  const range = { sourceOffset, offset, length: length ?? 0 };
+  return yield* withFiles(context, source, target, (from, to) =>
+    shareRange(context, from, to, range),
+  );
+}
+
+function checkOffsets(
+  sourceOffset: number,
+  offset: number,
+  length: number | undefined,
+  lengthMin: number,
+): void {
   checkInteger('sourceOffset', sourceOffset, 0, Number.MAX_SAFE_INTEGER);
   checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
-  if (length !== undefined) checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
-  const range = { sourceOffset, offset, length: length ?? 0 };
-  return yield* withFiles(context, source, target, function* (from, to) {
-    const record = { type: 'clone-range', source: from.id, target: to.id, ...range } as const;
-    return (yield* run(context.engine.apply({ ...record, time: context.time }))) as number;
-  });
+  if (length !== undefined) checkInteger('length', length, lengthMin, Number.MAX_SAFE_INTEGER);
+}
+
+function* shareRange(
+  context: Context,
+  from: Vnode,
+  to: Vnode,
+  range: { sourceOffset: number; offset: number; length: number },
+): Procedure<number> {
+  const record = { type: 'clone-range', source: from.id, target: to.id, ...range } as const;
+  return (yield* run(context.engine.apply({ ...record, time: context.time }))) as number;
 }
 
 /** Runs `body` with the inodes of two files, one to read and one to write. */
@@ -114,9 +132,7 @@ export function* dedupeRange(
   target: FileArgument,
   { sourceOffset = 0, offset = 0, length, compare }: DedupeOptions,
 ): Procedure<DedupeResult> {
-  checkInteger('sourceOffset', sourceOffset, 0, Number.MAX_SAFE_INTEGER);
-  checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
-  if (length !== undefined) checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
+  checkOffsets(sourceOffset, offset, length, 1);
   return yield* withFiles(context, source, target, (from, to) => {
     const range = { sourceOffset, offset, length: length ?? from.size - sourceOffset };
     const record = { type: 'dedupe', source: from.id, target: to.id, ...range } as const;
@@ -130,9 +146,7 @@ export function* copyRange(
   target: FileArgument,
   { sourceOffset = 0, offset = 0, length }: CloneRangeOptions,
 ): Procedure<number> {
-  checkInteger('sourceOffset', sourceOffset, 0, Number.MAX_SAFE_INTEGER);
-  checkInteger('offset', offset, 0, Number.MAX_SAFE_INTEGER);
-  if (length !== undefined) checkInteger('length', length, 0, Number.MAX_SAFE_INTEGER);
+  checkOffsets(sourceOffset, offset, length, 0);
   return yield* withFiles(context, source, target, function* (from, to) {
     const most = Math.max(0, from.size - sourceOffset);
     const all = Math.min(length ?? most, most);
@@ -147,10 +161,9 @@ export function* copyRange(
     if (done < head) return done;
     if (blocks > 0) {
       const at = { sourceOffset: sourceOffset + head, offset: offset + head, length: blocks };
-      const record = { type: 'clone-range', source: from.id, target: to.id, ...at } as const;
-      const shared = yield* run(context.engine.apply({ ...record, time: context.time }));
-      done += shared as number;
-      if ((shared as number) < blocks) return done;
+      const shared = yield* shareRange(context, from, to, at);
+      done += shared;
+      if (shared < blocks) return done;
     }
     return (
       done + (yield* copyBytes(context, from, sourceOffset + done, to, offset + done, all - done))
