@@ -79,6 +79,7 @@ export interface MapRun {
 export class FileMaps {
   readonly #store: Store;
   readonly #cow: Cow;
+  readonly #slotPosition = new MapPosition();
 
   constructor(store: Store, cow: Cow) {
     this.#store = store;
@@ -171,6 +172,27 @@ export class FileMaps {
       done += part;
     }
     return added;
+  }
+
+  /**
+   * Copies out the slots of file blocks that have a block, the others as holes: what
+   * {@link setSlots} takes. False if the plan got a load.
+   */
+  getSlots(map: MapRoot, first: number, into: Uint32Array, count: number, plan: Plan): boolean {
+    const position = this.#slotPosition;
+    into.fill(0);
+    for (let i = 0; i < count; ) {
+      if (!this.locate(map, first + i, position, plan)) return false;
+      const part = Math.min(position.left, count - i);
+      for (let k = 0; position.hasSlot && k < part; k++) {
+        const at = position.at + k * SLOT_WORDS;
+        if (slotHasBlock(position.words, at)) {
+          copySlot(position.words, at, into, (i + k) * SLOT_WORDS);
+        }
+      }
+      i += part;
+    }
+    return true;
   }
 
   /**

@@ -251,19 +251,10 @@ export class CloneRange extends PlannedOperation<number> {
     const first = (this.#record.sourceOffset + this.#done) / BLOCK_SIZE;
     const count = Math.min(TURN_BLOCKS, blocksFor(this.#length - this.#done));
     const above = inodes.planShared;
-    this.#slots.fill(0);
-    const position = this.#position;
-    for (let i = 0; i < count; ) {
-      if (!maps.locate(this.#source, first + i, position, plan)) return false;
-      const part = Math.min(position.left, count - i);
-      for (let k = 0; position.hasSlot && k < part; k++) {
-        const at = position.at + k * SLOT_WORDS;
-        if (!slotHasBlock(position.words, at)) continue;
-        cow.planShare(position.words, at, SlotRole.DATA, 0, plan);
-        const to = (i + k) * SLOT_WORDS;
-        this.#slots.set(position.words.subarray(at, at + SLOT_WORDS), to);
-      }
-      i += part;
+    if (!maps.getSlots(this.#source, first, this.#slots, count, plan)) return false;
+    for (let i = 0; i < count; i++) {
+      const at = i * SLOT_WORDS;
+      if (slotHasBlock(this.#slots, at)) cow.planShare(this.#slots, at, SlotRole.DATA, 0, plan);
     }
     this.#blocks = count;
     const start = (this.#record.offset + this.#done) / BLOCK_SIZE;

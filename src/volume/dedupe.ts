@@ -19,13 +19,12 @@ import {
 } from '../base/index.ts';
 import {
   type CloneRangeMutation,
-  copySlot,
   SLOT_WORDS,
   SlotRole,
   slotBlock,
   slotHasBlock,
 } from '../format/index.ts';
-import { DATA_BLOCK, MapPosition } from '../tree/index.ts';
+import { DATA_BLOCK } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { checkWritable } from './mutate.ts';
@@ -57,7 +56,6 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
   readonly #compare: Comparer;
   readonly #slots = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
   readonly #targets = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
-  readonly #position = new MapPosition();
   #done = 0;
   #rounds = 0;
   /** Blocks that this turn shares. */
@@ -76,7 +74,7 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
   }
 
   protected override prepare(plan: Plan): void {
-    const { store, pool, inodes } = this.#engine;
+    const { store, pool, inodes, maps } = this.#engine;
     const { offset, length } = this.#record;
     const [source, target] = [this.#source, this.#target];
     this.#blocks = 0;
@@ -94,8 +92,10 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     if (this.#done >= length || !inodes.planClaim(target, plan)) return;
     const above = inodes.planShared;
     const count = Math.min(TURN_BLOCKS, blocksFor(length - this.#done));
-    if (!this.#read(source, this.#record.sourceOffset, this.#slots, count, plan)) return;
-    if (!this.#read(target, offset, this.#targets, count, plan)) return;
+    const from = (this.#record.sourceOffset + this.#done) / BLOCK_SIZE;
+    const to = (offset + this.#done) / BLOCK_SIZE;
+    if (!maps.getSlots(source, from, this.#slots, count, plan)) return;
+    if (!maps.getSlots(target, to, this.#targets, count, plan)) return;
     const same = this.#countEqual(count, plan);
     if (!plan.ready) return;
     this.#differs = same < count;
@@ -153,24 +153,6 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     if (source.inline.length + target.inline.length > 0) {
       throw new FilesystemError('ENOTSUP', 'Cannot dedupe: a file has its bytes in its inode');
     }
-  }
-
-  /** Copies the next slots of a file out. False if the plan has needs. */
-  #read(file: Vnode, offset: number, into: Uint32Array, count: number, plan: Plan): boolean {
-    const first = (offset + this.#done) / BLOCK_SIZE;
-    const position = this.#position;
-    into.fill(0);
-    for (let i = 0; i < count; ) {
-      if (!this.#engine.maps.locate(file, first + i, position, plan)) return false;
-      const part = Math.min(position.left, count - i);
-      for (let k = 0; position.hasSlot && k < part; k++) {
-        const at = position.at + k * SLOT_WORDS;
-        const to = (i + k) * SLOT_WORDS;
-        if (slotHasBlock(position.words, at)) copySlot(position.words, at, into, to);
-      }
-      i += part;
-    }
-    return true;
   }
 
   /** Blocks from the first on that are equal, once all that has to be looked at is in memory. */
