@@ -5,14 +5,18 @@
 
 import type { DedupeResult } from '../volume/index.ts';
 import {
+  type AllocateOptions,
+  allocate,
   type CloneRangeOptions,
   cloneRange,
+  collapseRange,
   copyRange,
   type DedupeOptions,
   dedupeRange,
+  insertRange,
   punch,
   seek,
-  type ZeroOptions,
+  unshareRange,
   zeroRange,
 } from './calls/ranges.ts';
 import type { FileArgument } from './calls/whole-files.ts';
@@ -76,7 +80,7 @@ export abstract class FileRanges {
     file: FileArgument,
     offset: number,
     length: number,
-    options: ZeroOptions = {},
+    options: AllocateOptions = {},
   ): Promise<void> {
     const call = zeroRange(this.caller.context, file, offset, length, options);
     await this.caller.start(call, fileSite('zero', file));
@@ -86,12 +90,97 @@ export abstract class FileRanges {
     file: FileArgument,
     offset: number,
     length: number,
-    options: ZeroOptions = {},
+    options: AllocateOptions = {},
   ): void {
     this.caller.finish(
       zeroRange(this.caller.context, file, offset, length, options),
       fileSite('zero', file),
     );
+  }
+
+  /**
+   * Reserves space for a range of a file: its holes become unwritten, which read as zeros, and a
+   * write there finds its blocks also on a volume that is full. A file that ends before the range
+   * does becomes longer, unless `keepSize`; what is behind its end is reserved too. The promise is
+   * kept on the device. It belongs to blocks that are this file's alone: a clone shares what is
+   * reserved and has no second promise, and whoever first writes near there goes without. It is
+   * fallocate(2) without a mode.
+   *
+   * @throws `ENOSPC` if there is not as much space, `EFBIG`, `EBADF`, `EROFS`, `ENOENT`, `EISDIR`;
+   *   what was reserved before stays so, no byte has changed
+   */
+  async allocate(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: AllocateOptions = {},
+  ): Promise<void> {
+    const call = allocate(this.caller.context, file, offset, length, options);
+    await this.caller.start(call, fileSite('allocate', file));
+  }
+
+  allocateSync(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: AllocateOptions = {},
+  ): void {
+    const call = allocate(this.caller.context, file, offset, length, options);
+    this.caller.finish(call, fileSite('allocate', file));
+  }
+
+  /**
+   * Takes a range of bytes out of a file: what was behind it follows at `offset`, and the file is
+   * shorter. No data is copied. A reader sees the old file or the new one, and so does whoever
+   * opens the volume after a crash; the work is a step for each megabyte behind the range. It is
+   * fallocate(2)'s COLLAPSE_RANGE.
+   *
+   * @throws `EINVAL` if offset or length are not multiples of 4,096, or if the range goes to the end
+   *   of the file or beyond; `EBADF`, `EROFS`, `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed then
+   */
+  async collapseRange(file: FileArgument, offset: number, length: number): Promise<void> {
+    const call = collapseRange(this.caller.context, file, offset, length);
+    await this.caller.start(call, fileSite('collapse', file));
+  }
+
+  collapseRangeSync(file: FileArgument, offset: number, length: number): void {
+    const call = collapseRange(this.caller.context, file, offset, length);
+    this.caller.finish(call, fileSite('collapse', file));
+  }
+
+  /**
+   * Puts a hole of `length` bytes into a file: what was at `offset` and behind it follows after the
+   * hole. Otherwise as {@link collapseRange}. It is fallocate(2)'s INSERT_RANGE.
+   *
+   * @throws `EINVAL` if offset or length are not multiples of 4,096, or if the offset is not before
+   *   the end of the file; `EFBIG`, `EBADF`, `EROFS`, `ENOENT`, `EISDIR`, `ENOSPC`; nothing has
+   *   changed then
+   */
+  async insertRange(file: FileArgument, offset: number, length: number): Promise<void> {
+    const call = insertRange(this.caller.context, file, offset, length);
+    await this.caller.start(call, fileSite('insert', file));
+  }
+
+  insertRangeSync(file: FileArgument, offset: number, length: number): void {
+    const call = insertRange(this.caller.context, file, offset, length);
+    this.caller.finish(call, fileSite('insert', file));
+  }
+
+  /**
+   * Gives a range of a file blocks that no clone uses: shared ones are copied, others stay. Bytes do
+   * not change; after the end of the file nothing is done. Durable as any write is. It is
+   * fallocate(2)'s UNSHARE_RANGE; every write of a range does as much for what it writes.
+   *
+   * @throws `ENOSPC`, `EBADF`, `EROFS`, `ENOENT`, `EISDIR`; what was copied before stays so
+   */
+  async unshareRange(file: FileArgument, offset: number, length: number): Promise<void> {
+    const call = unshareRange(this.caller.context, file, offset, length);
+    await this.caller.start(call, fileSite('unshare', file));
+  }
+
+  unshareRangeSync(file: FileArgument, offset: number, length: number): void {
+    const call = unshareRange(this.caller.context, file, offset, length);
+    this.caller.finish(call, fileSite('unshare', file));
   }
 
   /**

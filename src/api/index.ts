@@ -4,7 +4,8 @@
  */
 
 export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
-export type { CloneRangeOptions, DedupeOptions, ZeroOptions } from './calls/ranges.ts';
+export { ExtentFlag } from '../volume/index.ts';
+export type { AllocateOptions, CloneRangeOptions, DedupeOptions } from './calls/ranges.ts';
 export type { FileArgument } from './calls/whole-files.ts';
 export { Dir } from './dir.ts';
 export type { NodeError } from './errors.ts';

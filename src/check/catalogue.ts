@@ -263,6 +263,11 @@ const counts = {
     ({ stored, found }) =>
       `The superblock says ${stored} blocks are free, the group index ${found}`,
   ),
+  'promise-total': entry<Numbers>(
+    'error',
+    ({ stored, found }) =>
+      `The superblock says ${stored} blocks are promised, unwritten slots are for ${found}`,
+  ),
 };
 
 export const CATALOGUE = { ...roots, ...blocks, ...names, ...counts };

@@ -24,9 +24,12 @@ import {
   nodeImage,
   nodeLevel,
   SLOT_WORDS,
+  SlotKind,
   SlotRole,
   type Superblock,
+  slotKind,
   TreeKind,
+  unwrittenBlocks,
 } from '../format/index.ts';
 import { ROUND_MIN } from './block-reader.ts';
 import { type BlockTable, Mark, Use, useName, useOf } from './block-table.ts';
@@ -52,6 +55,8 @@ export class Graph {
   readonly #scrub: Scrub;
   readonly #leaves: Leaves;
   #visited = 0;
+  /** Blocks that unwritten slots promise. */
+  #promised = 0;
 
   constructor(session: Session, superblock: Superblock, table: BlockTable) {
     this.#session = session;
@@ -79,6 +84,10 @@ export class Graph {
     }
     yield* this.#scrub.flush(() => this.#turn());
     this.#leaves.checkNumbers(state.nextInode, state.nextRealm);
+    const [stored, found] = [state.reservedBlocks, this.#promised];
+    if (stored !== found && !this.#session.incomplete) {
+      this.#session.issues.add('promise-total', { stored, found });
+    }
   }
 
   *#round(round: readonly Pending[]): Steps {
@@ -141,6 +150,9 @@ export class Graph {
       const fileBlock = item.fileBlock + i * span;
       const at = node.base + i * SLOT_WORDS;
       this.#targets.name(node.words, at, { role, detail, fileBlock }, place);
+      if (slotKind(node.words, at) === SlotKind.UNWRITTEN) {
+        this.#promised += unwrittenBlocks(level);
+      }
     }
     return true;
   }

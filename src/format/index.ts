@@ -62,6 +62,7 @@ export {
   mapCapacity,
   mapIndex,
   mapSlot,
+  unwrittenBlocks,
 } from './map-node.ts';
 export * from './mutation.ts';
 export { decodeMutation, encodeMutation, mutationSize, SCHEMAS } from './mutation-codec.ts';

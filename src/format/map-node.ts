@@ -37,6 +37,16 @@ export function depthFor(blocks: number): number {
   return depth;
 }
 
+/**
+ * Blocks that an unwritten slot of a node of `level` promises: all that it spans, and the nodes
+ * that will map them.
+ */
+export function unwrittenBlocks(level: number): number {
+  let blocks = 1;
+  for (let i = 0; i < level; i++) blocks = blocks * MAP_FANOUT + 1;
+  return blocks;
+}
+
 /** Index of the slot for file block `block` in a node of `level`. */
 export function mapIndex(block: number, level: number): number {
   return level === 0 ? block % 256 : Math.floor(block / (SPANS[level] as number)) % 256;

@@ -45,7 +45,7 @@
 import { assert, checksum64, high32, low32, roundUp } from '../base/index.ts';
 import { TreeKind } from './keyed-node.ts';
 import { EMBEDDED_SLOTS, MAP_DEPTH_MAX, MAP_FANOUT } from './map-node.ts';
-import { SLOT_SIZE, SLOT_WORDS, slotFault } from './slot.ts';
+import { KIND_MASK, SLOT_SIZE, SLOT_WORDS, SlotKind, slotFault } from './slot.ts';
 
 export const InodeKind = {
   FILE: 1,
@@ -301,6 +301,9 @@ export function recordSlotFault(bytes: Uint8Array, at: number): string | undefin
   for (let i = 0; i < slotCount; i++) {
     const fault = slotFault(bytes, at + slots + i * SLOT_SIZE);
     if (fault !== undefined) return `in slot ${i}, ${fault}`;
+    if (((bytes[at + slots + i * SLOT_SIZE + 5] as number) & KIND_MASK) === SlotKind.UNWRITTEN) {
+      return `slot ${i} is unwritten`;
+    }
   }
   const others = [
     (flags & InodeFlag.ATTR_BLOCKS) !== 0 ? attributeSlot : 0,

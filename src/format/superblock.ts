@@ -250,6 +250,7 @@ export function hasSaneState({ geometry, state }: Superblock): boolean {
     state.nextInode <= INODE_MAX &&
     state.nextRealm < REALM_MAX &&
     state.freeBlocks <= geometry.blockCount &&
+    state.reservedBlocks <= geometry.blockCount &&
     (slotFlags(state.metaRoot, 0) & DIRTY) === 0
   );
 }

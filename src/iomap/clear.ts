@@ -95,6 +95,7 @@ export class Clear extends PlannedOperation<void> {
     const { start, end } = this.#unmap;
     const dropped = file.dropDirty(start, end);
     file.ops.unmap(file, this.#unmap, dropped);
+    file.dataSequence++;
     this.#done();
     return this.finish(undefined);
   }

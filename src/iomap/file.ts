@@ -99,6 +99,14 @@ export abstract class IomapFile implements FolioOwner {
   readonly lock: RangeLock = new RangeLock();
   /** Held by writeback from the choice of its blocks until the map knows them. */
   readonly cowLock: RangeLock = new RangeLock();
+  /**
+   * Counts the changes of each fork: of the data fork whenever the map changes, of the CoW fork
+   * whenever dirty data comes, goes, or is frozen. Who has looked at a fork and waited since knows
+   * by its number whether what he saw still holds. A filesystem that changes a map by itself counts
+   * that here.
+   */
+  dataSequence = 0;
+  cowSequence = 0;
   /** Where the last round of writeback stopped, in folios; the next goes on from there. */
   writebackIndex = 0;
 
@@ -142,6 +150,7 @@ export abstract class IomapFile implements FolioOwner {
       if (folios.uptodate[folio] === 0) folios.remove(folio);
     }
     this.pool.dirtyBlocks -= dropped.blocks;
+    this.cowSequence++;
     return dropped;
   }
 }

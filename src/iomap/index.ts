@@ -24,6 +24,7 @@ export {
 export { type LockRange, RangeLock } from './range-lock.ts';
 export { BufferedRead } from './read.ts';
 export { Seek } from './seek.ts';
+export { MakeWritable, Unshare } from './unshare.ts';
 export { answerFault, validated } from './validate.ts';
 export { BufferedWrite, DirtyChunk } from './write.ts';
 export {

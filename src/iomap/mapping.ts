@@ -16,7 +16,8 @@
  *
  * P1. The first source of a read, and the destination of a write, cover the first byte asked for.
  * P2. Sources follow each other without gaps; those of a write cover every block that
- *     `request.edges` names and no block that it does not.
+ *     `request.edges` names and no block that it does not. A destination may end before the range
+ *     that was asked for does; with EVERY it ends where the sources do.
  * P3. An answer is used in the turn in which it was given. After a wait everything is asked anew.
  */
 import { assert, type Plan } from '../base/index.ts';
@@ -39,7 +40,7 @@ export type MappingType = (typeof MappingType)[keyof typeof MappingType];
 export const MappingFlag = {
   /** This very call reserved the space: what is not written has to be given back. */
   NEW: 1,
-  /** Other files use the same blocks. */
+  /** Others use the same blocks. Set in answers to reports, for all blocks of a source or none. */
   SHARED: 2,
 } as const;
 
@@ -48,7 +49,7 @@ export const RequestFlag = {
   READ: 0,
   /** A destination is wanted, and sources for the edges. */
   WRITE: 1,
-  /** Nobody will read or write: extents are being listed. */
+  /** Extents are being listed: whether they are {@link MappingFlag.SHARED} has to be told too. */
   REPORT: 2,
 } as const;
 export type RequestFlag = (typeof RequestFlag)[keyof typeof RequestFlag];
@@ -58,6 +59,8 @@ export const Edge = {
   NONE: 0,
   HEAD: 1,
   TAIL: 2,
+  /** All of them: the write gives blocks another place and leaves their bytes as they are. */
+  EVERY: 4,
 } as const;
 
 export class Mapping {
@@ -113,7 +116,7 @@ export class MappingAnswer {
    */
   moved: Uint8Array | undefined;
   /** What the filesystem has promised for this answer: its own to use, seen again in `end`. */
-  readonly promise = { blocks: 0, nodes: 0, cost: 0 };
+  readonly promise = { blocks: 0, nodes: 0, cost: 0, drawn: 0 };
 
   clear(): void {
     this.sourceCount = 0;
@@ -129,6 +132,12 @@ export class MappingAnswer {
     }
     this.sourceCount++;
     return source;
+  }
+
+  /** Leaves `count` sources. */
+  cut(count: number): true {
+    this.sourceCount = count;
+    return true;
   }
 
   /** The source that covers file byte `offset`. */

@@ -51,7 +51,7 @@ export class Seek extends PlannedOperation<number> {
       const request = this.#request;
       request.offset = this.#at;
       request.length = size - this.#at;
-      request.flag = RequestFlag.REPORT;
+      request.flag = RequestFlag.READ;
       this.#answer.clear();
       if (!this.#file.ops.begin(this.#file, request, this.#answer, plan)) return;
       runs += this.#answer.sourceCount;

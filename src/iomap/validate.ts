@@ -91,6 +91,10 @@ function writeFault(request: MappingRequest, answer: MappingAnswer): string | un
   }
   const tail = roundDown(offset + length - 1, BLOCK_SIZE);
   const wanted: number[] = [];
+  if ((edges & Edge.EVERY) !== 0) {
+    const end = Math.min(destination.end, offset + length);
+    for (let at = roundDown(offset, BLOCK_SIZE); at < end; at += BLOCK_SIZE) wanted.push(at);
+  }
   if ((edges & Edge.HEAD) !== 0) wanted.push(roundDown(offset, BLOCK_SIZE));
   // A destination that is cut needs no source for a tail that it does not reach.
   if ((edges & Edge.TAIL) !== 0 && tail < destination.end) wanted.push(tail);

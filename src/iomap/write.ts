@@ -48,7 +48,11 @@ export class DirtyChunk {
   #end = 0;
   #head: Frame = NO_FRAME;
   #tail: Frame = NO_FRAME;
+  /** With {@link Edge.EVERY}: the frame with the old bytes of each block, in order. */
+  readonly #old: Frame[] = [];
   #held = false;
+  /** Number of the data fork when it was asked for sources (P3). */
+  #sequence = 0;
 
   get end(): number {
     return this.#end;
@@ -57,9 +61,10 @@ export class DirtyChunk {
   /**
    * Maps the destination of [start, end) or of a first part of it, and brings in the old bytes of
    * its edges. False if the plan has needs; then nothing is reserved. If true, {@link write} or
-   * {@link cancel} must follow in the same turn.
+   * {@link cancel} must follow in the same turn. With `keep` every block of the range keeps its old
+   * bytes until {@link write} fills some.
    */
-  map(file: IomapFile, start: number, end: number, plan: Plan): boolean {
+  map(file: IomapFile, start: number, end: number, plan: Plan, keep = false): boolean {
     this.#file = file;
     this.#start = start;
     const { pool } = file;
@@ -69,16 +74,19 @@ export class DirtyChunk {
     request.offset = start;
     request.length = end - start;
     request.flag = RequestFlag.WRITE;
-    request.edges = this.#edges(file, start, end);
+    request.edges = keep ? Edge.EVERY : this.#edges(file, start, end);
     const answer = this.#answer;
     answer.clear();
     if (!file.ops.begin(file, request, answer, plan)) return false;
     this.#held = true;
+    this.#sequence = file.dataSequence;
     this.#end = Math.min(end, answer.destination.end);
     // A destination that is cut ends with a block: its last one keeps nothing.
     if (this.#end < end) request.edges &= ~Edge.TAIL;
     this.#head = this.#source(Edge.HEAD, start, plan);
     this.#tail = this.#source(Edge.TAIL, this.#end - 1, plan);
+    this.#old.length = 0;
+    if (keep) this.#sources(plan);
     if (plan.ready && pool.blocks.room(plan, blocks + 1 + plan.blocks)) return true;
     this.cancel();
     return false;
@@ -93,6 +101,7 @@ export class DirtyChunk {
   /** Writes what was mapped and makes it dirty. */
   write(fill: Fill): void {
     assert(this.#held, 'a chunk is mapped before it is written');
+    assert(this.#sequence === this.#file.dataSequence, 'a mapping is used in its turn (P3)');
     const { folios } = this.#file.pool;
     let newBlocks = 0;
     let newFolios = 0;
@@ -138,6 +147,7 @@ export class DirtyChunk {
     outcome.written = written;
     outcome.newBlocks = newBlocks;
     outcome.newFolios = newFolios;
+    if (written > 0) this.#file.cowSequence++;
     this.#file.ops.end(this.#file, this.#request, this.#answer, outcome);
   }
 
@@ -149,7 +159,8 @@ export class DirtyChunk {
     if (present !== NO_FRAME && !flying) return present;
     const frame = blocks.take();
     this.#file.pool.dirtyBlocks++;
-    if (length < BLOCK_SIZE) this.#keepOld(frame, present, at);
+    const keep = length < BLOCK_SIZE || (this.#request.edges & Edge.EVERY) !== 0;
+    if (keep) this.#keepOld(frame, present, at);
     folios.writeback[folio] = (folios.writeback[folio] as number) & ~(1 << i);
     folios.attach(folio, i, frame);
     return frame;
@@ -160,7 +171,7 @@ export class DirtyChunk {
     const { blocks } = this.#file.pool;
     const blockStart = at - (at % BLOCK_SIZE);
     let old = present;
-    if (old === NO_FRAME) old = blockStart <= this.#start ? this.#head : this.#tail;
+    if (old === NO_FRAME) old = this.#oldFrame(blockStart);
     if (old !== NO_FRAME) {
       blocks.copyFrame(old, frame);
       return;
@@ -170,6 +181,14 @@ export class DirtyChunk {
     const inline = this.#inlineAt(blockStart);
     if (inline !== undefined)
       blocks.bytes.set(inline.subarray(blockStart, blockStart + BLOCK_SIZE), start);
+  }
+
+  #oldFrame(blockStart: number): Frame {
+    if ((this.#request.edges & Edge.EVERY) !== 0) {
+      const first = Math.floor(this.#start / BLOCK_SIZE);
+      return this.#old[blockStart / BLOCK_SIZE - first] as Frame;
+    }
+    return blockStart <= this.#start ? this.#head : this.#tail;
   }
 
   #inlineAt(offset: number): Uint8Array | undefined {
@@ -189,6 +208,17 @@ export class DirtyChunk {
     const source = this.#answer.sourceAt(at);
     if (source.type !== MappingType.MAPPED) return NO_FRAME;
     return wantMapped(this.#file, source, at, plan);
+  }
+
+  /** The same for every block; those that a folio has need none. */
+  #sources(plan: Plan): void {
+    const first = this.#start - (this.#start % BLOCK_SIZE);
+    for (let at = first; at < this.#end; at += BLOCK_SIZE) {
+      const known = this.#file.frameAt(at) !== NO_FRAME;
+      const source = this.#answer.sourceAt(at);
+      const mapped = !known && source.type === MappingType.MAPPED;
+      this.#old.push(mapped ? wantMapped(this.#file, source, at, plan) : NO_FRAME);
+    }
   }
 
   /**

@@ -230,6 +230,7 @@ export class Writeback extends PlannedOperation<number> {
       if (sweep !== undefined) sweep.next = end / FOLIO_SIZE;
       const inline = this.#pool.ops.isInline(file);
       for (const run of this.#runs(choice)) this.#freeze(file, run, inline);
+      file.cowSequence++;
     }
     this.#writes = this.#ioends
       .filter((ioend) => ioend.block !== undefined)
@@ -317,6 +318,7 @@ export class Writeback extends PlannedOperation<number> {
         continue;
       }
       this.#pool.ops.complete(ioend);
+      ioend.file.dataSequence++;
       this.#thaw(ioend);
       this.#written += ioend.frames.length;
     }
@@ -338,6 +340,7 @@ export class Writeback extends PlannedOperation<number> {
       else blocks.adopt(frame, (ioend.block + k) as Block);
     });
     this.#pool.dirtyBlocks -= ioend.frames.length;
+    ioend.file.cowSequence++;
   }
 
   /** Takes frame `k` of a run out of its folio, unless a newer write has replaced it there. */
@@ -370,6 +373,7 @@ export class Writeback extends PlannedOperation<number> {
         released.blocks++;
       }
     });
+    ioend.file.cowSequence++;
     this.#pool.ops.cancel(ioend, released);
   }
 }

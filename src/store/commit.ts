@@ -141,6 +141,7 @@ export class Commit extends PlannedOperation<Txg> {
     state.txg = this.#txg;
     state.committed = timeFromMs(this.#store.now());
     state.freeBlocks = groups.free;
+    state.reservedBlocks = this.#store.space.unwritten;
   }
 
   #writeSuperblock(): void {

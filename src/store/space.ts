@@ -12,7 +12,15 @@
  * Blocks are handed out next-fit, nodes and data from cursors of their own, so that data lands in
  * long runs and nodes near each other.
  */
-import { assert, BLOCK_SIZE, type Block, FilesystemError, MIB, type Plan } from '../base/index.ts';
+import {
+  assert,
+  BLOCK_SIZE,
+  type Block,
+  CorruptionError,
+  FilesystemError,
+  MIB,
+  type Plan,
+} from '../base/index.ts';
 import type { BlockCache } from '../cache/index.ts';
 import { groupReserved } from '../format/index.ts';
 import type { Group, Groups } from './groups.ts';
@@ -26,6 +34,8 @@ const GOOD_RUN = 64;
 export class Space {
   /** Blocks promised to dirty data and to the nodes that will map it. Set by {@link promise}. */
   reserved = 0;
+  /** Blocks promised to unwritten slots. Set by {@link setAside}; the superblock keeps it. */
+  unwritten: number;
   readonly groups: Groups;
   /** Blocks that only deleting may use (A3), and those of them that only reclaiming may. */
   readonly kept: number;
@@ -42,7 +52,8 @@ export class Space {
   #nodeCursor: number;
   #dataCursor: number;
 
-  constructor(groups: Groups, blocks: BlockCache) {
+  constructor(groups: Groups, blocks: BlockCache, unwritten = 0) {
+    this.unwritten = unwritten;
     this.groups = groups;
     this.#blocks = blocks;
     const { geometry } = groups;
@@ -63,17 +74,17 @@ export class Space {
 
   /** Blocks that ordinary work could still be promised, once everything pending is idle. */
   get available(): number {
-    return Math.max(0, this.groups.free - this.reserved - this.kept);
+    return Math.max(0, this.groups.free - this.reserved - this.unwritten - this.kept);
   }
 
   /** True if `blocks` more can be promised or handed out now. */
   has(blocks: number, use: SpaceUse): boolean {
-    return this.groups.idle - this.reserved - this.#keptFrom(use) >= blocks;
+    return this.groups.idle - this.reserved - this.unwritten - this.#keptFrom(use) >= blocks;
   }
 
   /** True if `blocks` could be had after enough commits. */
   couldHave(blocks: number, use: SpaceUse): boolean {
-    return this.groups.free - this.reserved - this.#keptFrom(use) >= blocks;
+    return this.groups.free - this.reserved - this.unwritten - this.#keptFrom(use) >= blocks;
   }
 
   /**
@@ -83,6 +94,18 @@ export class Space {
   promise(blocks: number, nodes: number): void {
     this.reserved += blocks + nodes;
     this.#blocks.promised += nodes;
+  }
+
+  /**
+   * Promises blocks to unwritten slots, for good: these are promises that outlive a mount. Negative
+   * numbers take a promise back.
+   */
+  setAside(blocks: number): void {
+    this.unwritten += blocks;
+    if (this.unwritten >= 0) return;
+    this.unwritten = 0;
+    const finding = 'it promises fewer blocks than unwritten slots are in use';
+    this.groups.onContradiction(new CorruptionError('superblock', 0, finding));
   }
 
   /**

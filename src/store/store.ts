@@ -107,7 +107,7 @@ export class Store {
       capacity: options.countCapacity,
     });
     this.groups.onContradiction = (error) => this.latch(error);
-    this.space = new Space(this.groups, this.blocks);
+    this.space = new Space(this.groups, this.blocks, state.reservedBlocks);
     this.dirty = new DirtyList(this.blocks.frameCount);
     this.#twins = new Uint8Array(this.blocks.frameCount);
     this.#ring = options.ring;

@@ -17,10 +17,13 @@ import {
   DIRTY,
   KIND_MASK,
   MAP_FANOUT,
+  SLOT_WORDS,
+  SlotKind,
   SlotRole,
   type SlotVisitor,
   slotBlock,
   slotFlags,
+  slotKind,
 } from '../format/index.ts';
 import type { Store } from '../store/index.ts';
 import { blockKind, visitSlots } from './nodes.ts';
@@ -165,6 +168,7 @@ export class Cow {
     const { store } = this;
     const frame = store.allocate(words, at, copy.kind, copy.twin);
     store.blocks.copyFrame(old, frame);
+    if (copy.role === SlotRole.MAP) dropPromises(store.blocks.words, store.base(frame));
     const outer = this.#container;
     this.#container = copy.role;
     visitSlots(store.blocks, frame, copy.role, copy.detail, this.#shareChild);
@@ -196,4 +200,12 @@ export class Cow {
   readonly #shareChild: SlotVisitor = (words, at, role, detail) => {
     this.share(words, at, role, detail);
   };
+}
+
+/** What is promised stays with the node that was copied: it can be used once only (U3). */
+function dropPromises(words: Uint32Array, base: number): void {
+  for (let i = 0; i < MAP_FANOUT; i++) {
+    const at = base + i * SLOT_WORDS;
+    if (slotKind(words, at) === SlotKind.UNWRITTEN) clearSlot(words, at);
+  }
 }

@@ -4,7 +4,8 @@
  */
 export { sharedBound } from './compare.ts';
 export { Cow, type Target } from './cow.ts';
-export { FileMaps, MapPosition, type MapRoot, type MapRun } from './file-map.ts';
+export { FileMaps, type MapRun } from './file-map.ts';
 export { KeyedPosition, KeyedTrees, type SeekResult, type TreeRoot } from './keyed-tree.ts';
+export { type BlockRange, MapPosition, type MapRoot, unwrittenIn } from './map-nodes.ts';
 export { blockKind, DATA_BLOCK, KEYED_NODE, LEVEL_MAX, MAP_NODE, visitSlots } from './nodes.ts';
 export { Sealer } from './seal.ts';

@@ -16,7 +16,6 @@ import {
   blocksFor,
   FilesystemError,
   MAX_OFFSET,
-  NO_FRAME,
   type Plan,
   PlannedOperation,
   roundUp,
@@ -33,6 +32,7 @@ import { DirtyChunk, type UnmapRange } from '../iomap/index.ts';
 import { MapPosition } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
+import { InlineMove } from './inline-move.ts';
 import { checkWritable } from './mutate.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
@@ -52,6 +52,7 @@ export class CloneRange extends PlannedOperation<number> {
   readonly #source: Vnode;
   readonly #target: Vnode;
   readonly #chunk = new DirtyChunk();
+  readonly #move: InlineMove;
   readonly #slots = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
   readonly #position = new MapPosition();
   /** Bytes to clone, known once the range is held, and how many of them are done. */
@@ -71,6 +72,7 @@ export class CloneRange extends PlannedOperation<number> {
     this.#target = engine.vnode(record.target);
     checkFile(this.#source);
     checkFile(this.#target);
+    this.#move = new InlineMove(engine, this.#target);
   }
 
   protected override prepare(plan: Plan): void {
@@ -95,7 +97,7 @@ export class CloneRange extends PlannedOperation<number> {
     blocks.unpin(this.plan);
     if (this.#turn === 'whole') this.#shareWhole();
     else if (this.#turn === 'inline') this.#copyInline();
-    else if (this.#turn === 'move') this.#moveInline();
+    else if (this.#turn === 'move') this.#move.apply();
     else if (this.#turn === 'hole') this.#punch();
     else if (this.#turn === 'share') this.#share();
     if (this.#done >= this.#length) return this.finish(this.#length);
@@ -107,6 +109,7 @@ export class CloneRange extends PlannedOperation<number> {
     const { store } = this.#engine;
     if (store.gate === this) store.gate = undefined;
     this.#chunk.cancel();
+    this.#move.cancel();
     this.#target.lock.release(this);
     store.blocks.unpin(this.plan);
   }
@@ -163,18 +166,9 @@ export class CloneRange extends PlannedOperation<number> {
     } else if (source.inline.length > 0 && sourceOffset === 0 && this.#done === 0) {
       const end = offset + Math.min(BLOCK_SIZE, this.#length);
       if (this.#chunk.map(target, offset, end, plan)) this.#turn = 'inline';
-    } else if (target.inline.length > 0 && offset + this.#done > 0) {
-      if (this.#planMove(plan)) this.#turn = 'move';
+    } else if (this.#move.needed && offset + this.#done > 0) {
+      if (this.#move.plan(plan)) this.#turn = 'move';
     } else this.#planBlocks(plan);
-  }
-
-  /** Inline bytes of the target, unless newer ones are dirty already. */
-  #planMove(plan: Plan): boolean {
-    const { inodes, store } = this.#engine;
-    const target = this.#target;
-    inodes.planRewrite(target, plan);
-    if (target.frameAt(0) !== NO_FRAME) return store.settle(plan, 'normal');
-    return this.#chunk.map(target, 0, target.inline.length, plan);
   }
 
   /** A hole of any length is one turn. */
@@ -204,6 +198,7 @@ export class CloneRange extends PlannedOperation<number> {
   #punch(): void {
     const range = this.#unmapRange();
     const dropped = this.#target.dropDirty(range.start, range.end);
+    this.#target.dataSequence++;
     this.#engine.iomapOps.unmap(this.#target, range, dropped);
     this.#changed(this.#doneAfter());
   }
@@ -290,24 +285,9 @@ export class CloneRange extends PlannedOperation<number> {
     this.#changed(Math.min(BLOCK_SIZE, this.#length));
   }
 
-  /** Inline bytes before the range become dirty data: they will need a block. */
-  #moveInline(): void {
-    const { inodes } = this.#engine;
-    const target = this.#target;
-    const { inline } = target;
-    if (target.frameAt(0) === NO_FRAME) {
-      this.#chunk.write((bytes, start, at, length) => {
-        bytes.set(inline.subarray(at, at + length), start);
-      });
-    }
-    inodes.claim(target);
-    target.inline = NO_BYTES;
-    inodes.touch(target);
-    inodes.rewrite(target);
-  }
-
   #drop(start: number, end: number): void {
     this.#engine.iomapOps.release(this.#target, this.#target.dropDirty(start, end));
+    this.#target.dataSequence++;
   }
 
   /** Bytes up to `done` are cloned now: the inode knows it, and the journal. */

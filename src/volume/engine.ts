@@ -67,6 +67,8 @@ export class Engine implements StoreClient {
   readonly glancePlan: Plan = new Plan();
   /** For looking up, while applying, what has been planned for. */
   readonly noPlan: Plan = new Plan();
+  /** Inodes that {@link stray} was given. */
+  readonly #strays: Vnode[] = [];
   readonly #bound = new Set<number>();
   #journal: Journal | undefined;
 
@@ -215,7 +217,20 @@ export class Engine implements StoreClient {
     this.store.state.metaRoot.set(this.meta.slots.subarray(0, 4));
   }
 
+  /**
+   * Takes over an inode without names that an operation has left when it failed: it goes with the
+   * next work of reclaiming.
+   */
+  stray(vnode: Vnode): void {
+    if (vnode.holder === undefined) this.table.drop(vnode);
+    else this.#strays.push(vnode);
+  }
+
   reclaim(): Operation<unknown> | undefined {
+    for (let vnode = this.#strays.at(-1); vnode !== undefined; vnode = this.#strays.at(-1)) {
+      if (vnode.holder !== undefined) return new FreeOrphan(this, vnode);
+      this.#strays.pop();
+    }
     return this.reclaimer.work();
   }
 

@@ -2,19 +2,42 @@
  * Extents: where the data of a file is, as FIEMAP tells it.
  */
 import { BLOCK_SIZE, type Plan, PlannedOperation, roundUp } from '../base/index.ts';
-import { SlotKind, slotBlock } from '../format/index.ts';
+import { EMBEDDED_SLOTS, mapCapacity } from '../format/index.ts';
 import {
   type Mapping,
   MappingAnswer,
+  MappingFlag,
   MappingRequest,
   MappingType,
   RequestFlag,
 } from '../iomap/index.ts';
-import { MapPosition } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
 import type { Vnode } from './vnode.ts';
 
 export type ExtentType = 'data' | 'unwritten' | 'inline' | 'delalloc';
+
+/** What FIEMAP says of an extent, with the kernel's names and values. */
+export const ExtentFlag = {
+  /** No extent follows. */
+  LAST: 0x1,
+  /** It has no address yet. */
+  UNKNOWN: 0x2,
+  DELALLOC: 0x4,
+  /** Its bytes are not blocks of their own. */
+  NOT_ALIGNED: 0x100,
+  DATA_INLINE: 0x200,
+  UNWRITTEN: 0x800,
+  SHARED: 0x2000,
+} as const;
+
+const { UNKNOWN, DELALLOC, NOT_ALIGNED, DATA_INLINE, UNWRITTEN, SHARED } = ExtentFlag;
+
+const FLAGS: Readonly<Record<ExtentType, number>> = {
+  data: 0,
+  unwritten: UNWRITTEN | UNKNOWN,
+  inline: DATA_INLINE | NOT_ALIGNED,
+  delalloc: DELALLOC | UNKNOWN,
+};
 
 /** A run of a file. All numbers are bytes; holes are left out. */
 export interface Extent {
@@ -25,40 +48,60 @@ export interface Extent {
   readonly type: ExtentType;
   /** Something else names the same blocks. */
   readonly shared: boolean;
+  /** Bits of {@link ExtentFlag}. */
+  readonly flags: number;
 }
 
 /** Runs that one operation comes to at the most. */
 const EXTENTS_MAX = 256;
+/** How often a listing begins again because the file has changed, before changes have to wait. */
+const RESTARTS_MAX = 8;
 
-/** The extents of a file from an offset on; `next` is where to go on, infinity at the end. */
+/**
+ * The extents of a file from an offset on, all of one moment; `next` is where to go on, infinity at
+ * the end. Reserved space behind the end of the file is listed too.
+ */
 export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: number }> {
   readonly #engine: Engine;
   readonly #vnode: Vnode;
-  readonly #extents: Extent[] = [];
+  readonly #from: number;
+  #extents: Extent[] = [];
   readonly #request = new MappingRequest();
   readonly #answer = new MappingAnswer();
   #at: number;
-  #above = false;
+  #sequence = -1;
+  #restarts = -1;
 
   constructor(engine: Engine, vnode: Vnode, offset: number) {
     super();
     this.#engine = engine;
     this.#vnode = vnode;
-    this.#at = offset - (offset % BLOCK_SIZE);
+    this.#from = offset - (offset % BLOCK_SIZE);
+    this.#at = this.#from;
   }
 
   protected override prepare(plan: Plan): void {
-    const { inodes } = this.#engine;
-    if (!inodes.planClaim(this.#vnode, plan)) return;
-    this.#above = inodes.planShared;
-    const end = roundUp(this.#vnode.size, BLOCK_SIZE);
-    while (this.#at < end && this.#extents.length < EXTENTS_MAX) {
-      if (!this.#look(end, plan)) return;
+    const vnode = this.#vnode;
+    const everything = { start: 0, end: Number.POSITIVE_INFINITY, exclusive: false };
+    if (this.#restarts >= RESTARTS_MAX && !vnode.lock.acquire(this, everything, plan)) return;
+    const sequence = vnode.dataSequence + vnode.cowSequence;
+    if (sequence !== this.#sequence) {
+      this.#sequence = sequence;
+      this.#restarts++;
+      this.#extents = [];
+      this.#at = this.#from;
+    }
+    while (this.#at < this.#end && this.#extents.length < EXTENTS_MAX) {
+      if (!this.#look(plan)) return;
     }
   }
 
   protected override apply(): boolean {
-    const more = this.#at < roundUp(this.#vnode.size, BLOCK_SIZE);
+    const more = this.#at < this.#end;
+    const last = this.#extents.at(-1);
+    if (!more && last !== undefined) {
+      this.#extents[this.#extents.length - 1] = { ...last, flags: last.flags | ExtentFlag.LAST };
+    }
     return this.finish({
       extents: this.#extents,
       next: more ? this.#at : Number.POSITIVE_INFINITY,
@@ -66,10 +109,18 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
   }
 
   protected override release(): void {
+    this.#vnode.lock.release(this);
     this.#engine.store.blocks.unpin(this.plan);
   }
 
-  #look(end: number, plan: Plan): boolean {
+  /** The byte after everything that the file has or that its map can name. */
+  get #end(): number {
+    const { size, depth, hasMap } = this.#vnode;
+    const named = hasMap ? mapCapacity(depth, EMBEDDED_SLOTS) * BLOCK_SIZE : 0;
+    return Math.max(roundUp(size, BLOCK_SIZE), named);
+  }
+
+  #look(plan: Plan): boolean {
     const vnode = this.#vnode;
     if (vnode.frameAt(this.#at) >= 0) {
       this.#add({ length: BLOCK_SIZE, address: undefined, type: 'delalloc', shared: false });
@@ -78,42 +129,30 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
     const request = this.#request;
     request.flag = RequestFlag.REPORT;
     request.offset = this.#at;
-    request.length = end - this.#at;
+    request.length = this.#end - this.#at;
     this.#answer.clear();
     if (!vnode.ops.begin(vnode, request, this.#answer, plan)) return false;
-    const source = this.#answer.sourceAt(this.#at);
-    return source.type === MappingType.MAPPED
-      ? this.#addMapped(source, plan)
-      : this.#addOther(source, end);
-  }
-
-  #addOther(source: Mapping, end: number): boolean {
-    const stop = Math.min(source.end, end);
-    const length = this.#cleanLength(stop);
-    if (source.type === MappingType.INLINE) {
-      this.#add({ length, address: undefined, type: 'inline', shared: false });
-    } else if (source.type === MappingType.UNWRITTEN) {
-      this.#add({ length, address: undefined, type: 'unwritten', shared: false });
-    } else {
-      this.#at += length;
+    for (let i = 0; i < this.#answer.sourceCount; i++) {
+      const source = this.#answer.sources[i] as Mapping;
+      if (this.#at !== Math.max(source.offset, this.#at)) break;
+      this.#addSource(source);
     }
     return true;
   }
 
-  /** A mapped run, cut where sharing begins or ends. */
-  #addMapped(source: Mapping, plan: Plan): boolean {
-    const stop = this.#at + this.#cleanLength(source.end);
-    const address = source.address + this.#at - source.offset;
-    const first = this.#isShared(this.#at, plan);
-    if (first === undefined) return false;
-    let at = this.#at + BLOCK_SIZE;
-    for (; at < stop; at += BLOCK_SIZE) {
-      const next = this.#isShared(at, plan);
-      if (next === undefined) return false;
-      if (next !== first) break;
-    }
-    this.#add({ length: at - this.#at, address, type: 'data', shared: first });
-    return true;
+  /** What of a source is not covered by dirty data, from where we are. */
+  #addSource(source: Mapping): void {
+    const { type, flags, address, offset } = source;
+    const start = this.#at;
+    const length = this.#cleanLength(Math.min(source.end, this.#end));
+    const shared = (flags & MappingFlag.SHARED) !== 0;
+    if (type === MappingType.MAPPED) {
+      this.#add({ length, address: address + start - offset, type: 'data', shared });
+    } else if (type === MappingType.INLINE) {
+      this.#add({ length, address: undefined, type: 'inline', shared });
+    } else if (type === MappingType.UNWRITTEN) {
+      this.#add({ length, address: undefined, type: 'unwritten', shared });
+    } else this.#at += length;
   }
 
   /** Bytes from here to `stop`, or to the first block that is dirty. */
@@ -124,21 +163,7 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
     return at - this.#at;
   }
 
-  /** Whether a block, or any node on the way to it, is named more than once. */
-  #isShared(offset: number, plan: Plan): boolean | undefined {
-    if (this.#above) return true;
-    const { store, maps } = this.#engine;
-    const position = new MapPosition();
-    const shared = maps.isShared(this.#vnode, offset / BLOCK_SIZE, plan);
-    if (shared !== false) return shared;
-    if (!maps.locate(this.#vnode, offset / BLOCK_SIZE, position, plan)) return undefined;
-    if (position.kind !== SlotKind.DATA) return false;
-    const block = slotBlock(position.words, position.at);
-    if (!store.groups.wantNamed(block, plan)) return undefined;
-    return store.groups.count(block) > 1;
-  }
-
-  #add(extent: Omit<Extent, 'offset'>): void {
+  #add(extent: Omit<Extent, 'offset' | 'flags'>): void {
     const offset = this.#at;
     this.#at += extent.length;
     const last = this.#extents.at(-1);
@@ -150,7 +175,8 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
       (extent.address === undefined
         ? last.address === undefined
         : last.address !== undefined && last.address + last.length === extent.address);
-    if (!follows) this.#extents.push({ offset, ...extent });
+    const flags = FLAGS[extent.type] | (extent.shared ? SHARED : 0);
+    if (!follows) this.#extents.push({ offset, ...extent, flags });
     else this.#extents[this.#extents.length - 1] = { ...last, length: last.length + extent.length };
   }
 }

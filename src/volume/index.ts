@@ -22,7 +22,7 @@ export {
 } from './diff.ts';
 export { checkName, type DirectoryEntry } from './directories.ts';
 export { Engine, type Journal } from './engine.ts';
-export { type Extent, type ExtentType, ReadExtents } from './extents.ts';
+export { type Extent, ExtentFlag, type ExtentType, ReadExtents } from './extents.ts';
 export { FormatVolume, type RootAttributes } from './format-volume.ts';
 export { type Inventory, TakeInventory } from './inventory.ts';
 export { glance, Look, lookup, peek, readEntries, readTarget } from './look.ts';

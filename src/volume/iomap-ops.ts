@@ -51,7 +51,7 @@ import {
   type WriteOutcome,
 } from '../iomap/index.ts';
 import type { Store } from '../store/index.ts';
-import { type FileMaps, MapPosition } from '../tree/index.ts';
+import { type BlockRange, type FileMaps, MapPosition } from '../tree/index.ts';
 import { recordLengthWith } from './inode-record.ts';
 import type { Inodes } from './inodes.ts';
 import { checkWritable } from './mutate.ts';
@@ -78,7 +78,9 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   begin(file: IomapFile, request: MappingRequest, answer: MappingAnswer, plan: Plan): boolean {
     const vnode = file as Vnode;
     if (request.flag !== RequestFlag.WRITE) {
-      return this.#sources(vnode, request.offset, request.offset + request.length, answer, plan);
+      const end = request.offset + request.length;
+      const known = this.#sources(vnode, request.offset, end, answer, plan);
+      return known && (request.flag === RequestFlag.READ || this.#cutShared(vnode, answer, plan));
     }
     const { store, inodes } = this.parts;
     const { offset, length, edges } = request;
@@ -87,12 +89,17 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const headStart = roundDown(offset, BLOCK_SIZE);
     const tailStart = roundDown(offset + length - 1, BLOCK_SIZE);
     let known = true;
+    let span = tailStart + BLOCK_SIZE - headStart;
+    if ((edges & Edge.EVERY) !== 0) {
+      known = this.#sources(vnode, headStart, headStart + span, answer, plan);
+      if (known)
+        span = Math.min(span, (answer.sources[answer.sourceCount - 1] as Mapping).end - headStart);
+    }
     if ((edges & Edge.HEAD) !== 0) known = this.#edge(vnode, headStart, answer, plan);
     if ((edges & Edge.TAIL) !== 0) known = this.#edge(vnode, tailStart, answer, plan) && known;
     if (!known) return false;
     this.#moveInline(vnode, offset, length, answer);
     if (!this.#promise(vnode, offset, length, answer, plan)) return false;
-    const span = tailStart + BLOCK_SIZE - headStart;
     answer.destination.set(MappingType.DELALLOC, headStart, span).flags = MappingFlag.NEW;
     return true;
   }
@@ -114,6 +121,11 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     store.space.promise(outcome.newBlocks, outcome.newFolios * cost + rise);
     inodes.claim(vnode);
     inodes.touch(vnode);
+    if (promise.drawn > 0) {
+      const end = blocksFor(request.offset + outcome.written);
+      this.parts.maps.unmark(vnode, { first: Math.floor(request.offset / BLOCK_SIZE), end });
+      vnode.dataSequence++;
+    }
     vnode.size = Math.max(vnode.size, request.offset + outcome.written);
     vnode.change++;
   }
@@ -245,12 +257,40 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const cost = Math.max(vnode.folioCost, 2 * depth + RECORD_COST);
     const rise = (cost - vnode.folioCost) * vnode.promisedFolios;
     const nodes = folios * cost + rise;
-    if (!store.settle(plan, 'normal', blocks + nodes)) return false;
+    promise.drawn = 0;
+    const short = !store.space.has(plan.blocks + blocks + nodes, 'normal');
+    if (short && store.space.unwritten > 0) {
+      const range = { first: Math.floor(offset / BLOCK_SIZE), end: blocksFor(offset + length) };
+      if (!this.#planDraw(vnode, range, promise, plan)) return false;
+    }
+    const { drawn } = promise;
+    if (!store.settle(plan, drawn > 0 ? 'delete' : 'normal', blocks + nodes - drawn)) return false;
     promise.blocks = blocks;
     promise.nodes = nodes;
     promise.cost = cost;
     store.space.promise(blocks, nodes);
     return true;
+  }
+
+  /**
+   * Where space is short, what was promised to unwritten blocks pays for data that goes there; the
+   * nodes that map it may take what is kept for deleting. False if the plan has needs.
+   */
+  #planDraw(
+    vnode: Vnode,
+    range: BlockRange,
+    promise: MappingAnswer['promise'],
+    plan: Plan,
+  ): boolean {
+    const { inodes, maps } = this.parts;
+    if (!inodes.planClaim(vnode, plan)) return false;
+    const above = inodes.planShared;
+    const marks = above ? 0 : maps.countMarks(vnode, range, plan);
+    if (marks === undefined) return false;
+    if (marks === 0) return true;
+    promise.drawn = marks;
+    maps.planSet(vnode, { first: range.first, count: range.end - range.first }, above, plan);
+    return plan.ready;
   }
 
   /** A file that outgrows its record takes its inline data with it. */
@@ -282,6 +322,40 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
       at = this.#addRun(position, at, to, answer);
     }
     return true;
+  }
+
+  /**
+   * Says of each source whether others use its blocks, and cuts the last one that it names where
+   * that changes.
+   */
+  #cutShared(vnode: Vnode, answer: MappingAnswer, plan: Plan): boolean {
+    const { inodes } = this.parts;
+    if (!inodes.planClaim(vnode, plan)) return false;
+    const above = inodes.planShared;
+    for (let i = 0; i < answer.sourceCount; i++) {
+      const source = answer.sources[i] as Mapping;
+      if (source.type !== MappingType.MAPPED) continue;
+      const shared = above || this.#isShared(vnode, source, source.offset, plan);
+      if (shared === undefined) return i > 0 && answer.cut(i);
+      if (shared) source.flags |= MappingFlag.SHARED;
+      for (let at = source.offset + BLOCK_SIZE; !above && at < source.end; at += BLOCK_SIZE) {
+        const next = this.#isShared(vnode, source, at, plan);
+        if (next === shared) continue;
+        source.length = at - source.offset;
+        return answer.cut(i + 1);
+      }
+    }
+    return true;
+  }
+
+  /** Whether a block of a source, or a node on the way to it, is named more than once. */
+  #isShared(vnode: Vnode, source: Mapping, at: number, plan: Plan): boolean | undefined {
+    const { store, maps } = this.parts;
+    const shared = maps.isShared(vnode, at / BLOCK_SIZE, plan);
+    if (shared !== false) return shared;
+    const block = ((source.address + at - source.offset) / BLOCK_SIZE) as Block;
+    if (!store.groups.wantNamed(block, plan)) return undefined;
+    return store.groups.count(block) > 1;
   }
 
   /** Adds the run that begins at the position: slots that follow each other on the device. */

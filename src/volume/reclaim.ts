@@ -29,7 +29,14 @@ import {
   slotHasBlock,
 } from '../format/index.ts';
 import type { Store } from '../store/index.ts';
-import { blockKind, type Cow, KeyedPosition, type KeyedTrees, visitSlots } from '../tree/index.ts';
+import {
+  blockKind,
+  type Cow,
+  KeyedPosition,
+  type KeyedTrees,
+  unwrittenIn,
+  visitSlots,
+} from '../tree/index.ts';
 import type { Inodes } from './inodes.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -203,6 +210,10 @@ class Reclaim extends PlannedOperation<boolean> {
         this.#reclaimer.add(next.words, 0, next.role, next.detail);
         return;
       }
+    }
+    if (exclusive && role === SlotRole.MAP) {
+      const base = store.base(store.resident(slot, 0));
+      store.space.setAside(-unwrittenIn(store.blocks.words, base, detail));
     }
     store.release(slot, 0);
     const { inodes, trees, queue } = this.#parts;

@@ -171,7 +171,8 @@ export function freeOrphan(engine: Engine, vnode: Vnode): void {
   discard(engine, vnode);
 }
 
-function planOrphan(engine: Engine, vnode: Vnode, plan: Plan): boolean {
+/** Plans {@link makeOrphan}. False if the plan has needs. */
+export function planOrphan(engine: Engine, vnode: Vnode, plan: Plan): boolean {
   const { inodes, trees, orphans, directories } = engine;
   const found = directories.find(orphans, orphanName(vnode), engine.position, plan);
   if (found === 'missing' || !inodes.planClaim(orphans, plan)) return false;
@@ -179,7 +180,8 @@ function planOrphan(engine: Engine, vnode: Vnode, plan: Plan): boolean {
   return trees.planInsert(orphans.entries, key, inodes.planShared, plan);
 }
 
-function makeOrphan(engine: Engine, vnode: Vnode): void {
+/** Puts an inode without names among the orphans. */
+export function makeOrphan(engine: Engine, vnode: Vnode): void {
   const { inodes, orphans, directories, table } = engine;
   const name = orphanName(vnode);
   const found = directories.find(orphans, name, engine.position, engine.noPlan);

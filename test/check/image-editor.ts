@@ -64,6 +64,7 @@ export const SuperblockAt = {
   META_ROOT: 128,
   NEXT_INODE: 144,
   FREE: 160,
+  PROMISED: 168,
 } as const;
 
 /** Byte offsets of record fields. */

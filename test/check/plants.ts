@@ -14,6 +14,7 @@ import {
   indexPlace,
   interiorKey,
   readGroupEntry,
+  SlotKind,
   setInteriorKey,
   slotBlock,
   superblockPlace,
@@ -457,6 +458,13 @@ const counts: Partial<Record<IssueCode, Plant>> = {
     plant: (editor) => {
       const at = editor.superblockAt(SuperblockAt.FREE);
       editor.view.setUint32(at, editor.view.getUint32(at, true) + 1, true);
+    },
+  },
+  'promise-total': {
+    title: 'an unwritten slot is promised no block',
+    plant: (editor) => {
+      const at = editor.mapSlot(editor.slotsOf(editor.find('live/depth 2')), 1);
+      editor.words[at + 1] = SlotKind.UNWRITTEN << 8;
     },
   },
 };

@@ -14,7 +14,7 @@ import {
   TWIN,
 } from '../../src/format/index.ts';
 import { goldenImage } from '../format/golden.ts';
-import { ImageEditor, RecordAt, type RecordPlace } from './image-editor.ts';
+import { ImageEditor, RecordAt, type RecordPlace, SuperblockAt } from './image-editor.ts';
 
 type Change = (editor: ImageEditor) => void;
 
@@ -97,6 +97,7 @@ describe('slots', () => {
     const editor = new ImageEditor(goldenImage());
     const at = editor.mapSlot(editor.slotsOf(editor.find('live/depth 2')), 1);
     editor.words[at + 1] = SlotKind.UNWRITTEN << 8;
+    editor.view.setUint32(editor.superblockAt(SuperblockAt.PROMISED), 257, true);
     expect(checkSync(editor.seal().device()).issues).toEqual([]);
   });
 

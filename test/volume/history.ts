@@ -18,6 +18,7 @@ const EVEN: Weights = {
   write: 16,
   truncate: 6,
   clear: 6,
+  allocate: 8,
   cloneRange: 8,
   dedupe: 4,
   unlink: 7,
@@ -35,6 +36,7 @@ const EVEN: Weights = {
   remount: 1,
 };
 
+const WHAT = ['reserve', 'reserve behind', 'collapse', 'insert', 'unshare'] as const;
 const NAMES = [...'abcdefgh', 'long'.padEnd(120, '-'), 'longer'.padEnd(255, '~')];
 
 /** Names of a model; beyond it no clone is made, since copies of copies grow fast. */
@@ -201,6 +203,18 @@ const STEPS = {
     const length = random.pick([1, 100, 4096, 5000, 40_000, 3_000_000]);
     const range = { offset: history.offset(), length, grow: random.chance(0.2) };
     history.world.clear(file.inode, file.place, range);
+  },
+
+  allocate(history: History): void {
+    const file = history.file();
+    if (file === undefined) return;
+    const { random } = history;
+    const what = random.pick(WHAT);
+    const block = Math.floor(history.offset() / BLOCK) * BLOCK;
+    const aligned = what === 'collapse' || what === 'insert' ? 0.95 : 0.5;
+    const offset = random.chance(aligned) ? block : history.offset();
+    const length = random.pick([1, 2, 3, 70, 256, 600]) * BLOCK - (random.chance(0.1) ? 1 : 0);
+    history.world.allocate(file.inode, file.place, what, { offset, length });
   },
 
   cloneRange(history: History): void {

@@ -10,6 +10,7 @@ import type { ErrorCode } from '../../src/base/index.ts';
 export const BLOCK = 4096;
 
 export type Kind = 'file' | 'directory' | 'symlink' | 'fifo';
+export type AllocateWhat = 'reserve' | 'reserve behind' | 'collapse' | 'insert' | 'unshare';
 export type Verdict = ErrorCode | (() => void);
 
 /** The scope of hard links. */
@@ -71,6 +72,19 @@ export class SparseBytes {
       else this.blocks.set(to + i, block.slice());
     }
     this.size = Math.max(this.size, offset + length);
+  }
+
+  /** Takes whole blocks out, or puts holes in. */
+  shift(what: 'collapse' | 'insert', offset: number, length: number): void {
+    const [first, count] = [offset / BLOCK, length / BLOCK];
+    const before = [...this.blocks];
+    this.blocks.clear();
+    for (const [index, block] of before) {
+      if (index < first) this.blocks.set(index, block);
+      else if (what === 'insert') this.blocks.set(index + count, block);
+      else if (index >= first + count) this.blocks.set(index - count, block);
+    }
+    this.size += what === 'insert' ? length : -length;
   }
 
   /** What a read of at most `length` bytes at `offset` gives. */
@@ -302,6 +316,32 @@ export class Model {
     });
   }
 
+  /** What fallocate(2) does that does not make zeros of bytes. */
+  allocate(
+    target: ModelInode,
+    what: AllocateWhat,
+    { offset, length }: { offset: number; length: number },
+    time: number,
+  ): Verdict {
+    if (target.isDirectory) return 'EISDIR';
+    if (target.kind !== 'file') return 'EINVAL';
+    const { data } = target;
+    const shifts = what === 'collapse' || what === 'insert';
+    const beyond = what === 'insert' ? offset >= data.size : offset + length >= data.size;
+    const uneven = offset % BLOCK !== 0 || length % BLOCK !== 0;
+    if (shifts && uneven) return 'EINVAL';
+    return this.#change(
+      target,
+      () => {
+        if (shifts) data.shift(what, offset, length);
+        if (what === 'reserve') data.size = Math.max(data.size, offset + length);
+        target.mtime = time;
+        target.ctime = time;
+      },
+      shifts && beyond ? 'EINVAL' : undefined,
+    );
+  }
+
   cloneRange(
     source: ModelInode,
     target: ModelInode,
@@ -364,8 +404,8 @@ export class Model {
     return found;
   }
 
-  #change(target: ModelInode, change: () => void): Verdict {
-    return target.realm.readOnly ? 'EROFS' : change;
+  #change(target: ModelInode, change: () => void, refusal?: ErrorCode): Verdict {
+    return target.realm.readOnly ? 'EROFS' : (refusal ?? change);
   }
 
   #new({ directory, name }: Place, change: () => void): Verdict {

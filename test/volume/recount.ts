@@ -34,6 +34,7 @@ import {
   recordLength,
   recordOffset,
   SLOT_WORDS,
+  SlotKind,
   SlotRole,
   type SlotVisitor,
   SUPERBLOCKS,
@@ -43,9 +44,11 @@ import {
   slotChecksum,
   slotFlags,
   slotHasBlock,
+  slotKind,
   superblockPlace,
   TreeKind,
   TWIN,
+  unwrittenBlocks,
   visitRecordSlots,
 } from '../../src/format/index.ts';
 
@@ -79,6 +82,8 @@ const ANY_KEY = { low: 0, high: Number.POSITIVE_INFINITY };
 export class Walk {
   /** Slots that name a block. */
   readonly counts = new Map<Block, number>();
+  /** Blocks that unwritten slots promise. */
+  promised = 0;
   /** What is wrong. */
   readonly findings: string[] = [];
   /** Nodes of keyed trees by level. */
@@ -139,6 +144,7 @@ export class Walk {
     let index = 0;
     for (let i = 0; i < MAP_FANOUT; i++) {
       const at = i * SLOT_WORDS;
+      if (slotKind(words, at) === SlotKind.UNWRITTEN) this.promised += unwrittenBlocks(level);
       if (!slotHasBlock(words, at) || index++ < expected.resume) continue;
       if (slotBirth(words, at) > birth) this.#report(block, `child ${i} is younger than it`);
       const detail = Math.max(0, level - 1);
@@ -293,6 +299,9 @@ export function recount(image: Uint8Array, root = rootsOf(image)[0]): string[] {
     if (groupFree !== entry.free) findings.push(`group ${g}: ${entry.free} free, not ${groupFree}`);
   }
   if (free !== state.freeBlocks) findings.push(`${state.freeBlocks} blocks free, not ${free}`);
+  if (walk.promised !== state.reservedBlocks) {
+    findings.push(`${state.reservedBlocks} blocks are promised, not ${walk.promised}`);
+  }
   return findings;
 }
 

@@ -15,8 +15,24 @@ import {
   UnlinkWhat,
 } from '../../src/format/index.ts';
 import { lookup, readEntries, type Vnode } from '../../src/volume/index.ts';
-import { type Kind, Model, type ModelInode, type Place, type Verdict } from './model.ts';
+import {
+  type AllocateWhat,
+  type Kind,
+  Model,
+  type ModelInode,
+  type Place,
+  type Verdict,
+} from './model.ts';
 import { create, mount, type Rig, type RigOptions } from './rig.ts';
+
+const { KEEP_SIZE, COLLAPSE_RANGE, INSERT_RANGE, UNSHARE_RANGE } = AllocateMode;
+const ALLOCATE_MODES: Readonly<Record<AllocateWhat, number>> = {
+  reserve: 0,
+  'reserve behind': KEEP_SIZE,
+  collapse: COLLAPSE_RANGE,
+  insert: INSERT_RANGE,
+  unshare: UNSHARE_RANGE | KEEP_SIZE,
+};
 
 export const KINDS: Readonly<Record<Kind, InodeKind>> = {
   file: InodeKind.FILE,
@@ -335,6 +351,20 @@ export class World {
     const mode = grow ? AllocateMode.ZERO_RANGE : AllocateMode.PUNCH_HOLE | AllocateMode.KEEP_SIZE;
     const record: Mutation = { type: 'fallocate', target: target.id, mode, offset, length, time };
     this.#apply([target], this.model.clear(inode, range, time.sec), record);
+  }
+
+  /** What else fallocate(2) does. */
+  allocate(
+    inode: ModelInode,
+    place: Place | undefined,
+    what: AllocateWhat,
+    range: { offset: number; length: number },
+  ): void {
+    const time = this.#tick();
+    const target = this.hold(inode, place);
+    const mode = ALLOCATE_MODES[what];
+    const record: Mutation = { type: 'fallocate', target: target.id, mode, ...range, time };
+    this.#apply([target], this.model.allocate(inode, what, range, time.sec), record);
   }
 
   /** Blocks of one file become blocks of another too. The range is one that may be cloned. */

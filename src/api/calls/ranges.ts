@@ -19,9 +19,10 @@ import { copyBytes } from './copy.ts';
 import { readableFile, writableFile } from './files.ts';
 import { type FileArgument, withFile } from './whole-files.ts';
 
-const { KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE } = AllocateMode;
+const { KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, COLLAPSE_RANGE, INSERT_RANGE, UNSHARE_RANGE } =
+  AllocateMode;
 
-export interface ZeroOptions {
+export interface AllocateOptions {
   /** Leave the size as it is where the range goes beyond it. */
   readonly keepSize?: boolean | undefined;
 }
@@ -32,7 +33,7 @@ export function* punch(
   offset: number,
   length: number,
 ): Procedure<void> {
-  yield* allocate(context, file, PUNCH_HOLE | KEEP_SIZE, offset, length);
+  yield* fallocate(context, file, PUNCH_HOLE | KEEP_SIZE, offset, length);
 }
 
 export function* zeroRange(
@@ -40,12 +41,49 @@ export function* zeroRange(
   file: FileArgument,
   offset: number,
   length: number,
-  { keepSize }: ZeroOptions = {},
+  { keepSize }: AllocateOptions = {},
 ): Procedure<void> {
-  yield* allocate(context, file, keepSize ? ZERO_RANGE | KEEP_SIZE : ZERO_RANGE, offset, length);
+  yield* fallocate(context, file, keepSize ? ZERO_RANGE | KEEP_SIZE : ZERO_RANGE, offset, length);
 }
 
-function* allocate(
+export function* allocate(
+  context: Context,
+  file: FileArgument,
+  offset: number,
+  length: number,
+  { keepSize }: AllocateOptions = {},
+): Procedure<void> {
+  yield* fallocate(context, file, keepSize ? KEEP_SIZE : 0, offset, length);
+}
+
+export function* collapseRange(
+  context: Context,
+  file: FileArgument,
+  offset: number,
+  length: number,
+): Procedure<void> {
+  yield* fallocate(context, file, COLLAPSE_RANGE, offset, length);
+}
+
+export function* insertRange(
+  context: Context,
+  file: FileArgument,
+  offset: number,
+  length: number,
+): Procedure<void> {
+  yield* fallocate(context, file, INSERT_RANGE, offset, length);
+}
+
+export function* unshareRange(
+  context: Context,
+  file: FileArgument,
+  offset: number,
+  length: number,
+): Procedure<void> {
+  yield* fallocate(context, file, UNSHARE_RANGE | KEEP_SIZE, offset, length);
+}
+
+function* fallocate(
   context: Context,
   file: FileArgument,
   mode: number,
