@@ -135,8 +135,9 @@ export abstract class FileRanges {
    * opens the volume after a crash; the work is a step for each megabyte behind the range. It is
    * fallocate(2)'s COLLAPSE_RANGE.
    *
-   * @throws `EINVAL` if offset or length are not multiples of 4,096, or if the range goes to the end
-   *   of the file or beyond; `EBADF`, `EROFS`, `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed then
+   * @throws `EINVAL` if offset or length are not multiples of 4,096, or if the range goes to the
+   *   end of the file or beyond; `EBADF`, `EROFS`, `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed
+   *   then
    */
   async collapseRange(file: FileArgument, offset: number, length: number): Promise<void> {
     const call = collapseRange(this.caller.context, file, offset, length);
@@ -167,8 +168,8 @@ export abstract class FileRanges {
   }
 
   /**
-   * Gives a range of a file blocks that no clone uses: shared ones are copied, others stay. Bytes do
-   * not change; after the end of the file nothing is done. Durable as any write is. It is
+   * Gives a range of a file blocks that no clone uses: shared ones are copied, others stay. Bytes
+   * do not change; after the end of the file nothing is done. Durable as any write is. It is
    * fallocate(2)'s UNSHARE_RANGE; every write of a range does as much for what it writes.
    *
    * @throws `ENOSPC`, `EBADF`, `EROFS`, `ENOENT`, `EISDIR`; what was copied before stays so

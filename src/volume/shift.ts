@@ -200,8 +200,9 @@ export class Shift extends PlannedOperation<void> {
     other.btime = vnode.btime;
     other.nlink = 0;
     other.unlinked = true;
-    this.#forEachRoot((at, role, detail) => cow.share(vnode.slots, at, role, detail));
+    // A saturated target is copied for the slot that shares it: the other's, not the file's own.
     other.slots.set(vnode.slots.subarray(0, ATTRIBUTES_AT));
+    this.#forEachRoot((at, role, detail) => cow.share(other.slots, at, role, detail));
     other.depth = vnode.depth;
     other.size = Math.max(vnode.size, this.#newSize);
     makeOrphan(this.#engine, other);
