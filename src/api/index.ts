@@ -3,6 +3,7 @@
  * Everything here runs in browsers too; what needs Node is in api/node/.
  */
 
+export type { TracedMapping, TraceEvent, Tracer } from '../iomap/index.ts';
 export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
 export { ExtentFlag } from '../volume/index.ts';
 export type { AllocateOptions, CloneRangeOptions, DedupeOptions } from './calls/ranges.ts';

@@ -5,6 +5,7 @@ import { FilesystemError } from '../base/index.ts';
 import type { Device } from '../device/index.ts';
 import type { Driver } from '../drive/index.ts';
 import { InodeFlag, timeToMs, UnlinkWhat } from '../format/index.ts';
+import type { Tracer } from '../iomap/index.ts';
 import { checkName, type Engine, type Extent, lookup, type Vnode } from '../volume/index.ts';
 import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
@@ -275,6 +276,15 @@ export class Volume extends FileRanges {
       syscall: 'extents',
       path: locatorText(locator),
     });
+  }
+
+  /**
+   * Lets `tracer` see every mapping, decision and wait of file data from now on, in the turn in
+   * which it happens; undefined: nobody. It must not call the volume. While there is none, tracing
+   * costs nothing.
+   */
+  trace(tracer: Tracer | undefined): void {
+    this.engine.pool.trace = tracer;
   }
 
   /**

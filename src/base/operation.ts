@@ -74,6 +74,10 @@ export function currentRound(): number {
 export class Plan {
   /** Transfers that must have completed. */
   readonly io: Io[] = [];
+  /** Transfers to be made with those, which nobody waits for; they may fail. */
+  readonly ahead: Io[] = [];
+  /** While it is set, what is needed goes to {@link ahead}. */
+  early = false;
   /** Operations that must have ended first: a commit, the holder of a range lock, ... */
   readonly after: Operation<unknown>[] = [];
   /** Frames that were loaded for this operation; they stay pinned until it ends. */
@@ -96,6 +100,7 @@ export class Plan {
     // Mostly they are empty, and setting a length is a call into the runtime.
     if (this.io.length > 0) this.io.length = 0;
     if (this.after.length > 0) this.after.length = 0;
+    if (this.ahead.length > 0) this.ahead.length = 0;
     this.blocks = 0;
     this.pause = false;
   }
@@ -109,7 +114,7 @@ export class Plan {
   need(io: Io): void {
     if (io.round === this.#round) return;
     io.round = this.#round;
-    this.io.push(io);
+    (this.early ? this.ahead : this.io).push(io);
   }
 
   /** Asks that `operation` end first. */

@@ -3,6 +3,7 @@
  */
 import { type SyncFs, Volume, type VolumeOptions } from '../api/index.ts';
 import { errorCode, FilesystemError } from '../base/index.ts';
+import type { Device } from '../device/index.ts';
 import { FileDevice } from '../device/node.ts';
 import type { Place } from './place.ts';
 
@@ -26,7 +27,7 @@ export async function withVolume<Result>(
 
 /** Runs `body` with the volume on a device, which stays open. */
 export async function withVolumeOn<Result>(
-  device: FileDevice,
+  device: Device,
   options: VolumeOptions,
   body: (volume: Volume) => Result | Promise<Result>,
 ): Promise<Result> {

@@ -25,6 +25,7 @@ import { addPut } from './commands/put.ts';
 import { addRm } from './commands/rm.ts';
 import { addSnapshot } from './commands/snapshot.ts';
 import { addSpace } from './commands/space.ts';
+import { addTrace } from './commands/trace.ts';
 import { explain, Fault, Status } from './faults.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -44,6 +45,7 @@ const COMMANDS = [
   addDiff,
   addSpace,
   addExtents,
+  addTrace,
   addInfo,
   addCheck,
   addBench,

@@ -125,6 +125,7 @@ export class Driver {
     const waits = plan.after.map((other) => this.#follow(other));
     if (plan.pause) waits.push(this.pause());
     this.#submit(plan.io);
+    this.#submit(plan.ahead);
     for (const io of plan.io) {
       const flight = this.#inFlight.get(io);
       if (flight !== undefined) waits.push(flight);
@@ -153,7 +154,7 @@ export class Driver {
     }
     if (plan.io.length > 0) {
       if (!this.#device.sync) this.#refuse(operation);
-      this.#submit(plan.io);
+      this.#submit(plan.ahead.length > 0 ? [...plan.io, ...plan.ahead] : plan.io);
     }
     this.#report(operation);
   }

@@ -19,13 +19,8 @@ import {
   roundUp,
 } from '../base/index.ts';
 import type { IomapFile } from './file.ts';
-import {
-  MappingAnswer,
-  MappingRequest,
-  MappingType,
-  RequestFlag,
-  type UnmapRange,
-} from './mapping.ts';
+import { MappingIterator } from './iterate.ts';
+import { MappingType, RequestFlag, type UnmapRange } from './mapping.ts';
 import { DirtyChunk } from './write.ts';
 
 interface ClearRange {
@@ -45,6 +40,7 @@ export class Clear extends PlannedOperation<void> {
   readonly #file: IomapFile;
   readonly #range: ClearRange;
   readonly #done: () => void;
+  readonly #iterator = new MappingIterator();
   readonly #head = new DirtyChunk();
   readonly #tail = new DirtyChunk();
   /** Whether an edge is to be cleared in this turn. */
@@ -117,13 +113,9 @@ export class Clear extends PlannedOperation<void> {
   #hasBytes(at: number, plan: Plan): boolean {
     const file = this.#file;
     if (file.frameAt(at) !== NO_FRAME) return true;
-    const request = new MappingRequest();
-    request.offset = at;
-    request.length = 1;
-    request.flag = RequestFlag.READ;
-    const answer = new MappingAnswer();
-    if (!file.ops.begin(file, request, answer, plan)) return false;
-    const { type } = answer.sourceAt(at);
+    const source = this.#iterator.begin(file, RequestFlag.READ, at, at + 1).step(plan);
+    if (source === undefined) return false;
+    const { type } = source;
     // Inline bytes after the new end are cut off with it.
     const inline = type === MappingType.INLINE && this.#unmap.size > at;
     return inline || type === MappingType.MAPPED;

@@ -13,6 +13,7 @@ import {
 } from '../cache/index.ts';
 import type { MappingOps } from './mapping.ts';
 import { RangeLock } from './range-lock.ts';
+import type { Tracer } from './trace.ts';
 import { Writeback, type WritebackOps } from './writeback.ts';
 
 /** The memory that the files of a volume share, and the bound on what of it may be dirty. */
@@ -25,6 +26,8 @@ export class BufferPool {
   readonly dirtyLimit: number;
   /** How dirty data finds its place. */
   readonly ops: WritebackOps;
+  /** Who is told what happens; see trace.ts. */
+  trace: Tracer | undefined;
   /** Writebacks that have begun and not ended. */
   readonly active: Set<Operation<unknown>> = new Set();
   #relief: Writeback | undefined;
@@ -110,6 +113,10 @@ export abstract class IomapFile implements FolioOwner {
   /** Where the last round of writeback stopped, in folios; the next goes on from there. */
   writebackIndex = 0;
 
+  /** Where a reader in sequence would go on, and how far ahead of it was read last, in bytes. */
+  readNext = 0;
+  readWindow = 0;
+
   constructor(pool: BufferPool) {
     this.pool = pool;
   }
@@ -125,6 +132,18 @@ export abstract class IomapFile implements FolioOwner {
     const folio = folios.find(this, Math.floor(offset / FOLIO_SIZE));
     if (folio === NO_FOLIO) return NO_FRAME;
     return folios.frame(folio, Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS);
+  }
+
+  /** True if a store to the block at a file offset needs nothing: it is dirty, and not in flight. */
+  isWritable(offset: number): boolean {
+    const { folios } = this.pool;
+    const folio = folios.find(this, Math.floor(offset / FOLIO_SIZE));
+    if (folio === NO_FOLIO) return false;
+    return (
+      ((folios.dirty[folio] as number) &
+        (1 << (Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS))) !==
+      0
+    );
   }
 
   /**

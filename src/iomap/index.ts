@@ -9,6 +9,7 @@
  */
 export { Punch, Truncate, ZeroRange } from './clear.ts';
 export { BufferPool, IomapFile } from './file.ts';
+export { MappingIterator } from './iterate.ts';
 export {
   Edge,
   Mapping,
@@ -21,9 +22,11 @@ export {
   type UnmapRange,
   type WriteOutcome,
 } from './mapping.ts';
+export { attempt } from './nowait.ts';
 export { type LockRange, RangeLock } from './range-lock.ts';
 export { BufferedRead } from './read.ts';
 export { Seek } from './seek.ts';
+export type { TracedMapping, TraceEvent, Tracer } from './trace.ts';
 export { MakeWritable, Unshare } from './unshare.ts';
 export { answerFault, validated } from './validate.ts';
 export { BufferedWrite, DirtyChunk } from './write.ts';

@@ -4,8 +4,14 @@
  * A chunk is copied in the turn in which all of it is in memory, so a reader sees each chunk as it
  * was at one moment. Readers take no lock: a block that the map named when the turn began cannot
  * be reused before the turn ends.
+ *
+ * Who misses where the last reader of the file stopped reads on in sequence: with what he needs, a
+ * window behind it is asked for that nobody waits for, twice as long each time. A miss anywhere else
+ * ends that. What is read ahead is clean data under its device block, so no later change of the
+ * file can be hidden by it.
  */
 import {
+  AssertionError,
   BLOCK_SIZE,
   type Block,
   type Frame,
@@ -15,15 +21,15 @@ import {
 } from '../base/index.ts';
 import { LoadFlag } from '../cache/index.ts';
 import type { IomapFile } from './file.ts';
-import {
-  type Mapping,
-  MappingAnswer,
-  MappingRequest,
-  MappingType,
-  RequestFlag,
-} from './mapping.ts';
+import { MappingIterator } from './iterate.ts';
+import { type Mapping, MappingType, RequestFlag } from './mapping.ts';
+import { traceWait } from './trace.ts';
 
 const DATA_BLOCK = { name: 'data block' };
+
+/** Bytes that are read ahead at first, and at the most; a small cache has less. */
+const WINDOW_MIN = 32 * 1024;
+const WINDOW_MAX = 1024 * 1024;
 
 /** The frame with one block of a MAPPED range, or NO_FRAME after the plan was told. */
 export function wantMapped(file: IomapFile, mapping: Mapping, offset: number, plan: Plan): Frame {
@@ -40,8 +46,7 @@ export function wantMapped(file: IomapFile, mapping: Mapping, offset: number, pl
  * Reads into `target` from `position` on; its result is the bytes read, fewer at the end of file.
  */
 export class BufferedRead extends PlannedOperation<number> {
-  readonly #request = new MappingRequest();
-  readonly #answer = new MappingAnswer();
+  readonly #iterator = new MappingIterator();
   #file!: IomapFile;
   #target!: Uint8Array;
   /** Where in `target` the bytes of the file begin, so that one buffer can take several reads. */
@@ -50,6 +55,8 @@ export class BufferedRead extends PlannedOperation<number> {
   #position = 0;
   #end = 0;
   #chunkEnd = 0;
+  /** Up to where this operation has read ahead. */
+  #ahead = 0;
 
   /** Makes the operation ready to run, again. */
   begin(file: IomapFile, position: number, length: number, target: Uint8Array, at = 0): this {
@@ -59,6 +66,7 @@ export class BufferedRead extends PlannedOperation<number> {
     this.#start = position;
     this.#position = position;
     this.#end = position + length;
+    this.#ahead = 0;
     this.renew();
     return this;
   }
@@ -66,16 +74,20 @@ export class BufferedRead extends PlannedOperation<number> {
   protected override prepare(plan: Plan): void {
     const end = Math.min(this.#end, this.#file.size);
     this.#chunkEnd = Math.min(end, this.#position + this.#file.pool.chunkSize);
-    let at = this.#position;
-    while (at < this.#chunkEnd) {
-      const next = this.#copyBlock(at, plan);
-      if (next === 0) return;
-      at = next;
-    }
+    const at = this.#position;
+    const dirty = this.#file.folioCount > 0 ? this.#file.frameAt(at) : NO_FRAME;
+    // A block that is dirty needs no look at the map.
+    if (dirty !== NO_FRAME) this.#copyFrom(this.#copyFrame(dirty, at), plan);
+    else this.#copyFrom(at, plan);
+    if (plan.ready) return;
+    const { trace } = this.#file.pool;
+    if (trace !== undefined) traceWait(trace, this.#file, this.#position, plan);
+    this.#readAhead(plan);
   }
 
   protected override apply(): boolean {
     this.#position = Math.max(this.#position, this.#chunkEnd);
+    this.#file.readNext = this.#position;
     if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
     const end = Math.min(this.#end, this.#file.size);
     if (this.#position < end) return false;
@@ -92,22 +104,46 @@ export class BufferedRead extends PlannedOperation<number> {
     else super.fail(error);
   }
 
-  /** Copies from file offset `at`, as far as one look goes. The offset after it; 0: ask again. */
-  #copyBlock(at: number, plan: Plan): number {
-    const dirty = this.#file.folioCount > 0 ? this.#file.frameAt(at) : NO_FRAME;
-    if (dirty !== NO_FRAME) return this.#copyFrame(dirty, at);
-    const request = this.#request;
-    request.offset = at;
-    request.length = this.#chunkEnd - at;
-    request.flag = RequestFlag.READ;
-    this.#answer.clear();
-    if (!this.#file.ops.begin(this.#file, request, this.#answer, plan)) return 0;
-    for (let i = 0; i < this.#answer.sourceCount; i++) {
-      const source = this.#answer.sources[i] as Mapping;
-      const end = Math.min(source.end, this.#chunkEnd);
-      while (at < end) at = this.#copySource(source, at, end, plan);
+  /** Asks for what a reader in sequence will want next. */
+  #readAhead(plan: Plan): void {
+    const file = this.#file;
+    const { blocks } = file.pool;
+    if (this.#position !== file.readNext) {
+      file.readWindow = 0;
+      return;
     }
-    return at;
+    if (this.#ahead > this.#position) return;
+    const most = Math.min(WINDOW_MAX, (blocks.frameCount >>> 5) * BLOCK_SIZE);
+    const window = Math.min(most, Math.max(WINDOW_MIN, 2 * file.readWindow));
+    if (blocks.available < blocks.frameCount >>> 2) return;
+    file.readWindow = window;
+    this.#ahead = Math.min(file.size, this.#chunkEnd + window);
+    plan.early = true;
+    try {
+      const iterator = this.#iterator.begin(file, RequestFlag.READ, this.#chunkEnd, this.#ahead);
+      for (let source = iterator.step(plan); source !== undefined; source = iterator.step(plan)) {
+        if (source.type !== MappingType.MAPPED) continue;
+        for (let at = iterator.offset; at < iterator.end; at = nextBlock(at)) {
+          if (file.frameAt(at) === NO_FRAME) wantMapped(file, source, at, plan);
+        }
+      }
+    } catch (error) {
+      // Whoever comes to read what is there will be told.
+      if (error instanceof AssertionError) throw error;
+    } finally {
+      plan.early = false;
+    }
+  }
+
+  /** Copies from file offset `at`, as far as one look goes. */
+  #copyFrom(at: number, plan: Plan): void {
+    const iterator = this.#iterator.begin(this.#file, RequestFlag.READ, at, this.#chunkEnd);
+    for (let source = iterator.step(plan); source !== undefined; source = iterator.step(plan)) {
+      const { end } = iterator;
+      for (let next = iterator.offset; next < end; ) {
+        next = this.#copySource(source, next, end, plan);
+      }
+    }
   }
 
   #copySource(source: Mapping, at: number, end: number, plan: Plan): number {

@@ -13,13 +13,8 @@ import {
 } from '../base/index.ts';
 import { FOLIO_BLOCKS, NO_FOLIO } from '../cache/index.ts';
 import type { IomapFile } from './file.ts';
-import {
-  type Mapping,
-  MappingAnswer,
-  MappingRequest,
-  MappingType,
-  RequestFlag,
-} from './mapping.ts';
+import { MappingIterator } from './iterate.ts';
+import { type Mapping, MappingType, RequestFlag } from './mapping.ts';
 
 /** Runs that one turn looks at. */
 const TURN_RUNS = 4096;
@@ -29,8 +24,7 @@ export class Seek extends PlannedOperation<number> {
   readonly #file: IomapFile;
   readonly #data: boolean;
   readonly #from: number;
-  readonly #request = new MappingRequest();
-  readonly #answer = new MappingAnswer();
+  readonly #iterator = new MappingIterator();
   #at: number;
   #found = -1;
 
@@ -47,17 +41,11 @@ export class Seek extends PlannedOperation<number> {
   protected override prepare(plan: Plan): void {
     const { size } = this.#file;
     if (this.#from < 0 || this.#from >= size) throw nothing(this.#from, 'the file ends before');
-    for (let runs = 0; this.#found < 0 && this.#at < size && runs < TURN_RUNS; ) {
-      const request = this.#request;
-      request.offset = this.#at;
-      request.length = size - this.#at;
-      request.flag = RequestFlag.READ;
-      this.#answer.clear();
-      if (!this.#file.ops.begin(this.#file, request, this.#answer, plan)) return;
-      runs += this.#answer.sourceCount;
-      for (let i = 0; i < this.#answer.sourceCount && this.#found < 0; i++) {
-        this.#look(this.#answer.sources[i] as Mapping);
-      }
+    const iterator = this.#iterator.begin(this.#file, RequestFlag.READ, this.#at, size);
+    for (let runs = 0; this.#found < 0 && runs < TURN_RUNS; runs++) {
+      const run = iterator.step(plan);
+      if (run === undefined) return;
+      this.#look(run);
     }
   }
 

@@ -14,13 +14,8 @@ import {
   roundUp,
 } from '../base/index.ts';
 import type { IomapFile } from './file.ts';
-import {
-  type Mapping,
-  MappingAnswer,
-  MappingFlag,
-  MappingRequest,
-  RequestFlag,
-} from './mapping.ts';
+import { MappingIterator } from './iterate.ts';
+import { type Mapping, MappingFlag, RequestFlag } from './mapping.ts';
 import { DirtyChunk } from './write.ts';
 
 /** Runs that one turn looks at. */
@@ -36,8 +31,7 @@ export class Unshare extends PlannedOperation<void> {
   readonly #start: number;
   readonly #end: number;
   readonly #chunk = new DirtyChunk();
-  readonly #request = new MappingRequest();
-  readonly #answer = new MappingAnswer();
+  readonly #iterator = new MappingIterator();
   /** Up to here nothing is shared that has no dirty data over it. */
   #position: number;
   #found = false;
@@ -60,24 +54,25 @@ export class Unshare extends PlannedOperation<void> {
     this.#found = false;
     if (!file.lock.acquire(this, range, plan)) return;
     const end = Math.min(this.#end, file.size);
-    for (let runs = 0; this.#position < end && !this.#found && runs < TURN_RUNS; ) {
-      const request = this.#request;
-      request.offset = this.#position;
-      request.length = end - this.#position;
-      request.flag = RequestFlag.REPORT;
-      this.#answer.clear();
-      if (!file.ops.begin(file, request, this.#answer, plan)) return;
-      runs += this.#answer.sourceCount;
-      for (let i = 0; i < this.#answer.sourceCount && !this.#found; i++) {
-        this.#found = this.#look(this.#answer.sources[i] as Mapping, end);
-      }
+    const iterator = this.#iterator.begin(file, RequestFlag.REPORT, this.#position, end);
+    for (let runs = 0; !this.#found && runs < TURN_RUNS; runs++) {
+      const run = iterator.step(plan);
+      if (run === undefined) break;
+      this.#found = this.#look(run, iterator.end);
     }
+    if (!plan.ready) return;
     if (!this.#found) {
       if (this.#position >= end) this.planEnd(plan);
       return;
     }
-    const most = Math.min(end, this.#position + file.pool.chunkSize);
-    this.#chunk.map(file, this.#position, Math.min(most, this.#sharedEnd(end)), plan, true);
+    const most = this.#position + file.pool.chunkSize;
+    this.#chunk.map(
+      file,
+      this.#position,
+      Math.min(most, this.#sharedEnd(iterator.end)),
+      plan,
+      true,
+    );
   }
 
   protected override apply(): boolean {
@@ -106,20 +101,18 @@ export class Unshare extends PlannedOperation<void> {
   }
 
   /** Goes on to the first block of a run that is shared and not dirty. True if there is one. */
-  #look({ flags, end: runEnd }: Mapping, end: number): boolean {
-    const stop = Math.min(runEnd, roundUp(end, BLOCK_SIZE));
-    if ((flags & MappingFlag.SHARED) === 0) this.#position = Math.max(this.#position, stop);
-    while (this.#position < stop && this.#file.frameAt(this.#position) !== NO_FRAME) {
+  #look({ flags }: Mapping, end: number): boolean {
+    if ((flags & MappingFlag.SHARED) === 0) this.#position = Math.max(this.#position, end);
+    while (this.#position < end && this.#file.frameAt(this.#position) !== NO_FRAME) {
       this.#position += BLOCK_SIZE;
     }
-    return this.#position < stop;
+    return this.#position < end;
   }
 
-  /** Where the shared blocks that begin at the position end. */
+  /** Where the shared blocks of a run, from the position on, end. */
   #sharedEnd(end: number): number {
-    const run = this.#answer.sourceAt(this.#position);
     let at = this.#position + BLOCK_SIZE;
-    while (at < run.end && this.#file.frameAt(at) === NO_FRAME) at += BLOCK_SIZE;
+    while (at < end && this.#file.frameAt(at) === NO_FRAME) at += BLOCK_SIZE;
     return Math.min(at, end);
   }
 }

@@ -12,6 +12,7 @@
 import {
   assert,
   BLOCK_SIZE,
+  FilesystemError,
   type Frame,
   NO_FRAME,
   type Plan,
@@ -29,6 +30,7 @@ import {
   type WriteOutcome,
 } from './mapping.ts';
 import { wantMapped } from './read.ts';
+import { traceMap, traceWait } from './trace.ts';
 
 /**
  * Fills bytes of the destination: `length` of them from file offset `at`, at `start` in `bytes`.
@@ -78,6 +80,7 @@ export class DirtyChunk {
     const answer = this.#answer;
     answer.clear();
     if (!file.ops.begin(file, request, answer, plan)) return false;
+    if (pool.trace !== undefined) traceMap(pool.trace, file, request, answer);
     this.#held = true;
     this.#sequence = file.dataSequence;
     this.#end = Math.min(end, answer.destination.end);
@@ -123,7 +126,10 @@ export class DirtyChunk {
         at += length;
       }
     }
-    this.#finish(this.#end - this.#start, newBlocks, newFolios);
+    const { trace } = this.#file.pool;
+    const length = this.#end - this.#start;
+    trace?.({ event: 'write', file: this.#file.id, offset: this.#start, length });
+    this.#finish(length, newBlocks, newFolios);
   }
 
   /** Inline data becomes dirty data. True if its folio had no dirty block before. */
@@ -174,6 +180,7 @@ export class DirtyChunk {
     if (old === NO_FRAME) old = this.#oldFrame(blockStart);
     if (old !== NO_FRAME) {
       blocks.copyFrame(old, frame);
+      this.#tell(blockStart, present === NO_FRAME ? 'device' : 'dirty data');
       return;
     }
     const start = frame * BLOCK_SIZE;
@@ -181,6 +188,15 @@ export class DirtyChunk {
     const inline = this.#inlineAt(blockStart);
     if (inline !== undefined)
       blocks.bytes.set(inline.subarray(blockStart, blockStart + BLOCK_SIZE), start);
+    this.#tell(blockStart, inline === undefined ? undefined : 'inode');
+  }
+
+  /** Tells a tracer what a block begins with; undefined: zeros. */
+  #tell(offset: number, from: 'device' | 'dirty data' | 'inode' | undefined): void {
+    const { trace } = this.#file.pool;
+    if (trace === undefined) return;
+    const at = { file: this.#file.id, offset };
+    trace(from === undefined ? { event: 'zero', ...at } : { event: 'copy', ...at, from });
   }
 
   #oldFrame(blockStart: number): Frame {
@@ -249,6 +265,12 @@ export class DirtyChunk {
 
 /** Writes `data` at `position`; its result is the bytes written. */
 export class BufferedWrite extends PlannedOperation<number> {
+  /**
+   * Refuses with `EAGAIN` what is more than an overwrite: whatever would take space, bring in old
+   * bytes, or make the file longer. Only blocks that are dirty, and not on their way to the device,
+   * can be overwritten as they are. It is Linux's OVERWRITE_ONLY. {@link begin} resets it.
+   */
+  overwriteOnly = false;
   readonly #chunk = new DirtyChunk();
   #file!: IomapFile;
   #data!: Uint8Array;
@@ -266,12 +288,20 @@ export class BufferedWrite extends PlannedOperation<number> {
     this.#start = position;
     this.#position = position;
     this.#end = position + length;
+    this.overwriteOnly = false;
     this.renew();
     return this;
   }
 
   protected override prepare(plan: Plan): void {
     if (this.#position === this.#end) return;
+    if (this.overwriteOnly) this.#checkOverwrite();
+    this.#plan(plan);
+    const { trace } = this.#file.pool;
+    if (trace !== undefined) traceWait(trace, this.#file, this.#position, plan);
+  }
+
+  #plan(plan: Plan): void {
     if (!this.#mayWrite(plan)) return;
     const { chunkSize } = this.#file.pool;
     const boundary = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
@@ -291,6 +321,16 @@ export class BufferedWrite extends PlannedOperation<number> {
       if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
     }
     return this.#position < this.#end ? false : this.finish(this.#end - this.#start);
+  }
+
+  #checkOverwrite(): void {
+    const file = this.#file;
+    let at = this.#position;
+    while (at < this.#end && this.#end <= file.size && file.isWritable(at)) {
+      at += BLOCK_SIZE - (at % BLOCK_SIZE);
+    }
+    if (at >= this.#end) return;
+    throw new FilesystemError('EAGAIN', `Cannot overwrite byte ${at}: it is not in a dirty block`);
   }
 
   /** A chunk was written: called in the same turn. */

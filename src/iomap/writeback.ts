@@ -272,6 +272,7 @@ export class Writeback extends PlannedOperation<number> {
       const checksums = Uint32Array.from(frames, (frame) => this.#pool.blocks.checksumOf(frame));
       const block = inline ? undefined : placement.block;
       this.#ioends.push({ file, offset, frames, checksums, size: file.size, block, folios });
+      this.#tell('place', this.#ioends[this.#ioends.length - 1] as Ioend);
       folios = 0;
       first += taken;
       count -= taken;
@@ -319,6 +320,7 @@ export class Writeback extends PlannedOperation<number> {
       }
       this.#pool.ops.complete(ioend);
       ioend.file.dataSequence++;
+      this.#tell('complete', ioend);
       this.#thaw(ioend);
       this.#written += ioend.frames.length;
     }
@@ -355,6 +357,12 @@ export class Writeback extends PlannedOperation<number> {
     if (folios.uptodate[folio] === 0) folios.remove(folio);
   }
 
+  #tell(event: 'place' | 'complete' | 'cancel', { file, offset, frames, block }: Ioend): void {
+    const length = frames.length * BLOCK_SIZE;
+    const address = block === undefined ? undefined : block * BLOCK_SIZE;
+    this.#pool.trace?.({ event, file: file.id, offset, length, address });
+  }
+
   /** The write failed: data that nobody has replaced meanwhile is dirty again. */
   #revert(ioend: Ioend): void {
     const { folios, blocks } = this.#pool;
@@ -374,6 +382,7 @@ export class Writeback extends PlannedOperation<number> {
       }
     });
     ioend.file.cowSequence++;
+    this.#tell('cancel', ioend);
     this.#pool.ops.cancel(ioend, released);
   }
 }

@@ -5,9 +5,8 @@ import { BLOCK_SIZE, type Plan, PlannedOperation, roundUp } from '../base/index.
 import { EMBEDDED_SLOTS, mapCapacity } from '../format/index.ts';
 import {
   type Mapping,
-  MappingAnswer,
   MappingFlag,
-  MappingRequest,
+  MappingIterator,
   MappingType,
   RequestFlag,
 } from '../iomap/index.ts';
@@ -52,6 +51,17 @@ export interface Extent {
   readonly flags: number;
 }
 
+/** What a run that is not mapped is in a listing; a hole is nothing. */
+const NAMES: Readonly<Record<MappingType, ExtentType | undefined>> = {
+  [MappingType.HOLE]: undefined,
+  [MappingType.DELALLOC]: 'delalloc',
+  [MappingType.MAPPED]: 'data',
+  [MappingType.UNWRITTEN]: 'unwritten',
+  [MappingType.INLINE]: 'inline',
+};
+
+type Part = Omit<Extent, 'offset' | 'flags' | 'type'> & { readonly type: ExtentType | undefined };
+
 /** Runs that one operation comes to at the most. */
 const EXTENTS_MAX = 256;
 /** How often a listing begins again because the file has changed, before changes have to wait. */
@@ -66,8 +76,7 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
   readonly #vnode: Vnode;
   readonly #from: number;
   #extents: Extent[] = [];
-  readonly #request = new MappingRequest();
-  readonly #answer = new MappingAnswer();
+  readonly #iterator = new MappingIterator();
   #at: number;
   #sequence = -1;
   #restarts = -1;
@@ -91,8 +100,11 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
       this.#extents = [];
       this.#at = this.#from;
     }
-    while (this.#at < this.#end && this.#extents.length < EXTENTS_MAX) {
-      if (!this.#look(plan)) return;
+    const iterator = this.#iterator.begin(vnode, RequestFlag.REPORT, this.#at, this.#end);
+    while (this.#extents.length < EXTENTS_MAX) {
+      const run = iterator.step(plan);
+      if (run === undefined) return;
+      while (this.#at < iterator.end) this.#add(this.#part(run, iterator.end));
     }
   }
 
@@ -120,39 +132,18 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
     return Math.max(roundUp(size, BLOCK_SIZE), named);
   }
 
-  #look(plan: Plan): boolean {
-    const vnode = this.#vnode;
-    if (vnode.frameAt(this.#at) >= 0) {
-      this.#add({ length: BLOCK_SIZE, address: undefined, type: 'delalloc', shared: false });
-      return true;
+  /** From here on, as far as a run is all dirty or all not. */
+  #part(run: Mapping, end: number): Part {
+    if (this.#vnode.frameAt(this.#at) >= 0) {
+      return { length: BLOCK_SIZE, address: undefined, type: 'delalloc', shared: false };
     }
-    const request = this.#request;
-    request.flag = RequestFlag.REPORT;
-    request.offset = this.#at;
-    request.length = this.#end - this.#at;
-    this.#answer.clear();
-    if (!vnode.ops.begin(vnode, request, this.#answer, plan)) return false;
-    for (let i = 0; i < this.#answer.sourceCount; i++) {
-      const source = this.#answer.sources[i] as Mapping;
-      if (this.#at !== Math.max(source.offset, this.#at)) break;
-      this.#addSource(source);
+    const length = this.#cleanLength(end);
+    const { type, flags, address, offset } = run;
+    if (type !== MappingType.MAPPED) {
+      return { length, address: undefined, type: NAMES[type], shared: false };
     }
-    return true;
-  }
-
-  /** What of a source is not covered by dirty data, from where we are. */
-  #addSource(source: Mapping): void {
-    const { type, flags, address, offset } = source;
-    const start = this.#at;
-    const length = this.#cleanLength(Math.min(source.end, this.#end));
     const shared = (flags & MappingFlag.SHARED) !== 0;
-    if (type === MappingType.MAPPED) {
-      this.#add({ length, address: address + start - offset, type: 'data', shared });
-    } else if (type === MappingType.INLINE) {
-      this.#add({ length, address: undefined, type: 'inline', shared });
-    } else if (type === MappingType.UNWRITTEN) {
-      this.#add({ length, address: undefined, type: 'unwritten', shared });
-    } else this.#at += length;
+    return { length, address: address + this.#at - offset, type: 'data', shared };
   }
 
   /** Bytes from here to `stop`, or to the first block that is dirty. */
@@ -163,9 +154,11 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
     return at - this.#at;
   }
 
-  #add(extent: Omit<Extent, 'offset' | 'flags'>): void {
+  #add({ type, ...part }: Part): void {
     const offset = this.#at;
-    this.#at += extent.length;
+    this.#at += part.length;
+    if (type === undefined) return;
+    const extent = { ...part, type };
     const last = this.#extents.at(-1);
     const follows =
       last !== undefined &&

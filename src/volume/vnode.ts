@@ -180,6 +180,10 @@ export class Vnode extends IomapFile implements MapRoot {
     this.folioCost = 0;
     this.promisedFolios = 0;
     this.writebackIndex = 0;
+    this.dataSequence = 0;
+    this.cowSequence = 0;
+    this.readNext = 0;
+    this.readWindow = 0;
     this.#namedIn = undefined;
     this.#entries = undefined;
     this.#links = undefined;

@@ -74,6 +74,7 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
     if (this.available < count) throw new base.FilesystemError('ENOSPC', 'Cannot write: full');
     // Sources are named for the blocks that iomap has marked, a hole like any other: iomap zeroes
     // what must not be read. For an aligned write it marks none, and the map is not looked at.
+    if ((edges & Edge.EVERY) !== 0) this.#addSources(map, first, end, answer);
     if ((edges & Edge.HEAD) !== 0) this.#addSources(map, first, first + 1, answer);
     if ((edges & Edge.TAIL) !== 0) this.#addSources(map, end - 1, end, answer);
     // The destination has no address yet: `place` finds one when all that is dirty is known.
@@ -143,6 +144,10 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
     }
   }
 
+  #isShared(entry: number | undefined): boolean {
+    return entry !== undefined && entry !== UNWRITTEN && (this.counts[entry] as number) > 1;
+  }
+
   #isIdle(block: number): boolean {
     return this.counts[block] === 0 && !this.pool.blocks.isLoading(block as base.Block);
   }
@@ -158,7 +163,10 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
       const start = i++;
       const entry = map.get(start);
       const mapped = entry !== undefined && entry !== UNWRITTEN;
-      while (i < end && map.get(i) === (mapped ? entry + i - start : entry)) i++;
+      const shared = this.#isShared(entry);
+      const follows = (entryOf: number | undefined): boolean =>
+        entryOf === (mapped ? entry + i - start : entry) && this.#isShared(entryOf) === shared;
+      while (i < end && follows(map.get(i))) i++;
       const type = entry === undefined ? MappingType.HOLE : MappingType.UNWRITTEN;
       const source = answer.addSource().set(type, start * BLOCK_SIZE, (i - start) * BLOCK_SIZE);
       if (!mapped) continue;
@@ -166,6 +174,7 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
       source.address = entry * BLOCK_SIZE;
       source.checksums = this.checksums;
       source.checksumAt = entry;
+      if (shared) source.flags = iomap.MappingFlag.SHARED;
     }
     return true;
   }
