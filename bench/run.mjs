@@ -22,6 +22,7 @@ const CASES = [
   'random-read',
   'overwrite',
   'edges',
+  'turns',
   'small-files',
   'import',
   'memory',

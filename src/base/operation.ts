@@ -15,6 +15,7 @@
  *     once.
  */
 import { AssertionError } from './assert.ts';
+import { FilesystemError } from './errors.ts';
 import type { Frame } from './units.ts';
 
 export type IoKind = 'read' | 'write' | 'flush' | 'discard' | 'prepare' | 'grow';
@@ -151,6 +152,7 @@ export interface Operation<Result> {
 export abstract class PlannedOperation<Result> implements Operation<Result> {
   readonly plan: Plan = new Plan();
   #done = false;
+  #stepping = false;
   #result: Result | undefined;
   #failure: Error | undefined;
 
@@ -162,8 +164,13 @@ export abstract class PlannedOperation<Result> implements Operation<Result> {
     return this.#result as Result;
   }
 
+  /** @throws {FilesystemError} `EDEADLK` if it is being stepped: what it calls waits for it (O3) */
   step(): boolean {
     const plan = this.plan;
+    if (this.#stepping) {
+      throw new FilesystemError('EDEADLK', 'Cannot wait for an operation from within it');
+    }
+    this.#stepping = true;
     try {
       while (!this.#done) {
         plan.restart();
@@ -175,6 +182,8 @@ export abstract class PlannedOperation<Result> implements Operation<Result> {
     } catch (error) {
       if (error instanceof AssertionError) this.#end(error);
       this.fail(error as Error);
+    } finally {
+      this.#stepping = false;
     }
     if (this.#failure !== undefined) throw this.#failure;
     return true;
@@ -209,6 +218,11 @@ export abstract class PlannedOperation<Result> implements Operation<Result> {
   #end(failure: Error | undefined): void {
     this.#done = true;
     this.#failure = failure;
-    this.release();
+    try {
+      this.release();
+    } catch (error) {
+      // What went wrong first is what is told.
+      this.#failure ??= error as Error;
+    }
   }
 }

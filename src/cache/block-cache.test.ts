@@ -349,7 +349,7 @@ describe('BlockCache', () => {
 
   it('is not smaller than it can work with', () => {
     const small = () => new BlockCache({ capacity: 63 * BLOCK_SIZE, seed: SEED });
-    expect(small).toThrow('a cache of 63 frames is too small');
+    expect(small).toThrow('A cache has at least 64 blocks, not 63');
   });
 
   it('resident() is a broken promise if the block is not there', () => {

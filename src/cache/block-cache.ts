@@ -116,7 +116,7 @@ export class BlockCache {
 
   constructor(options: BlockCacheOptions) {
     const frames = Math.floor(options.capacity / BLOCK_SIZE);
-    assert(frames >= 64, () => `a cache of ${frames} frames is too small`);
+    if (frames < 64) throw new RangeError(`A cache has at least 64 blocks, not ${frames}`);
     const memory = allocateArena(frames * BLOCK_SIZE);
     this.bytes = new Uint8Array(memory, 0, frames * BLOCK_SIZE);
     this.words = new Uint32Array(memory, 0, frames * BLOCK_WORDS);
@@ -198,8 +198,16 @@ export class BlockCache {
   #seekRelief(plan: Plan): void {
     if (plan.io.length > 0 || plan.after.length > 0) return;
     const relief = this.relief?.(plan);
-    if (relief === undefined) throw tooLarge(this.busy);
-    plan.follow(relief);
+    if (relief !== undefined) {
+      plan.follow(relief);
+      return;
+    }
+    // Others are loading: when one of them is done, frames may be free.
+    for (const load of this.#loading.values()) {
+      plan.need(load);
+      return;
+    }
+    throw tooLarge(this.busy);
   }
 
   /** Takes a frame out of the cache as plain memory. Its content is undefined. */

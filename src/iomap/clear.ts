@@ -97,10 +97,10 @@ export class Clear extends PlannedOperation<void> {
   }
 
   protected override release(): void {
-    this.#head.cancel();
-    this.#tail.cancel();
     this.#file.lock.release(this);
     this.#file.pool.blocks.unpin(this.plan);
+    this.#head.cancel();
+    this.#tail.cancel();
   }
 
   /** Maps bytes of one block to be cleared. False if there are none, or if the plan has needs. */

@@ -36,6 +36,8 @@ export class BufferPool {
     this.blocks = blocks;
     this.ops = ops;
     this.dirtyLimit = dirtyLimit;
+    // Where frames come from when all are busy; a filesystem with other memory to free sets its own.
+    blocks.relief ??= (asker) => this.relief(asker);
   }
 
   /**
@@ -48,6 +50,8 @@ export class BufferPool {
     for (const writeback of this.active) if (writeback.plan === asker) return undefined;
     if (this.folios.oldest === NO_FOLIO) {
       for (const writeback of this.active) return writeback;
+      // Nothing is dirty: whatever takes the frames, it is not for writeback to end it.
+      if (asker !== undefined) return undefined;
     }
     if (this.#relief === undefined || this.#relief.done) {
       this.#relief = new Writeback(this, { blocks: this.dirtyLimit >>> 2 });

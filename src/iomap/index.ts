@@ -4,8 +4,7 @@
  * Every read-modify-write has two sides, a destination and its sources (mapping.ts). This room owns
  * the loops, the dirty data and the locks; it knows neither trees nor devices. A filesystem
  * supplies {@link MappingOps} and {@link WritebackOps}, a driver moves the bytes that plans ask
- * for. Any filesystem can use it: `toy-filesystem.ts` in the tests is a complete one in under 200
- * lines.
+ * for. Any filesystem can use it: `examples/` has two, with the contract field by field.
  */
 export { Punch, Truncate, ZeroRange } from './clear.ts';
 export { BufferPool, IomapFile } from './file.ts';

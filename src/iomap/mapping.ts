@@ -84,6 +84,8 @@ export class Mapping {
     this.length = length;
     this.address = 0;
     this.checksums = undefined;
+    this.checksumAt = 0;
+    this.checksumStride = 1;
     this.inline = undefined;
     this.twin = false;
     return this;

@@ -89,6 +89,21 @@ describe('RangeLock', () => {
     expect(passing(lock, a, exclusive(5, 15))).toBeUndefined();
   });
 
+  it('tryAcquire() takes what is free, and asks for nothing else', () => {
+    const lock = new RangeLock();
+    expect(lock.tryAcquire(a, exclusive(0, 10))).toBe(true);
+    expect(lock.tryAcquire(b, shared(9, 20))).toBe(false);
+    expect(asking(lock, c, shared(5, 20))).toBe(a);
+    // A waiter counts as somebody in the way.
+    expect(lock.tryAcquire(b, exclusive(15, 16))).toBe(false);
+    lock.release(a);
+    lock.release(c);
+    expect(lock.idle).toBe(true);
+    expect(lock.tryAcquire(b, shared(0, 20))).toBe(true);
+    expect(lock.tryAcquire(a, shared(9, 20))).toBe(true);
+    expect(lock.tryAcquire(a, exclusive(9, 20))).toBe(false);
+  });
+
   it('release() of somebody who holds nothing changes nothing', () => {
     const lock = new RangeLock();
     asking(lock, a, exclusive(0, 10));

@@ -62,6 +62,16 @@ export class RangeLock {
     return this.#held(this.#entries.length - 1, plan);
   }
 
+  /**
+   * Takes a range if it can be held at once, and asks for nothing otherwise. Whoever got it must
+   * call {@link release}.
+   */
+  tryAcquire(owner: Operation<unknown>, range: LockRange): boolean {
+    for (const entry of this.#entries) if (conflict(entry, range)) return false;
+    this.#entries = [...this.#entries, { owner, ...range }];
+    return true;
+  }
+
   /** True if a range could be held at once by somebody who asks for it in one turn only. */
   free(owner: Operation<unknown>, range: LockRange, plan: Plan): boolean {
     for (const entry of this.#entries) {

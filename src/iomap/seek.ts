@@ -64,17 +64,22 @@ export class Seek extends PlannedOperation<number> {
   /** Looks at one run; goes behind it if what is wanted is not there. */
   #look({ type, end }: Mapping): void {
     const empty = type === MappingType.HOLE || type === MappingType.UNWRITTEN;
-    const at = this.#at;
-    this.#at = end;
-    if (!empty) {
-      if (this.#data) this.#found = at;
+    if (!empty && this.#data) {
+      this.#found = this.#at;
       return;
     }
-    const dirty = this.#nextDirty(at, end);
+    while (empty && this.#found < 0 && this.#at < end) this.#lookInHole(end);
+    this.#at = Math.max(this.#at, end);
+  }
+
+  /** From here to `end` the map has nothing: what is dirty there decides. */
+  #lookInHole(end: number): void {
+    const dirty = this.#nextDirty(this.#at, end);
     if (this.#data) {
       if (dirty < end) this.#found = dirty;
-    } else if (dirty > at) this.#found = at;
-    else this.#at = this.#dirtyEnd(at, end);
+      this.#at = end;
+    } else if (dirty > this.#at) this.#found = this.#at;
+    else this.#at = this.#dirtyEnd(this.#at, end);
   }
 
   /** The first dirty block from `at` on; `end` if there is none before. */
@@ -96,7 +101,7 @@ export class Seek extends PlannedOperation<number> {
 
   /** Where the dirty blocks that begin at `at` end. */
   #dirtyEnd(at: number, end: number): number {
-    let next = at;
+    let next = at + BLOCK_SIZE;
     while (next < end && this.#file.frameAt(next) !== NO_FRAME) next += BLOCK_SIZE;
     return next;
   }

@@ -95,9 +95,9 @@ export class Unshare extends PlannedOperation<void> {
   protected ended(): void {}
 
   protected override release(): void {
-    this.#chunk.cancel();
     this.#file.lock.release(this);
     this.#file.pool.blocks.unpin(this.plan);
+    this.#chunk.cancel();
   }
 
   /** Goes on to the first block of a run that is shared and not dirty. True if there is one. */
@@ -163,8 +163,8 @@ export class MakeWritable extends PlannedOperation<void> {
   }
 
   protected override release(): void {
-    this.#chunk.cancel();
     this.#file.lock.release(this);
     this.#file.pool.blocks.unpin(this.plan);
+    this.#chunk.cancel();
   }
 }

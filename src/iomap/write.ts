@@ -302,14 +302,23 @@ export class BufferedWrite extends PlannedOperation<number> {
   }
 
   #plan(plan: Plan): void {
-    if (!this.#mayWrite(plan)) return;
-    const { chunkSize } = this.#file.pool;
-    const boundary = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
-    const ready = this.#chunk.map(this.#file, this.#position, Math.min(this.#end, boundary), plan);
-    if (!ready && !this.#locked) {
-      this.#locked = true;
-      this.#file.lock.acquire(this, this.#range(), plan);
+    if (!this.#mayWrite(plan)) {
+      this.#queue(plan);
+      return;
     }
+    const { chunkSize } = this.#file.pool;
+    let end = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
+    // A rest within one block comes along, so that both edges are read at once.
+    if (end + BLOCK_SIZE > this.#end) end = this.#end;
+    const ready = this.#chunk.map(this.#file, this.#position, end, plan);
+    if (!ready) this.#queue(plan);
+  }
+
+  /** Whoever has to wait has a place from then on: newcomers do not overtake him. */
+  #queue(plan: Plan): void {
+    if (this.#locked) return;
+    this.#locked = true;
+    this.#file.lock.acquire(this, this.#range(), plan);
   }
 
   protected override apply(): boolean {
@@ -337,10 +346,10 @@ export class BufferedWrite extends PlannedOperation<number> {
   protected wrote(_position: number, _length: number): void {}
 
   protected override release(): void {
-    this.#chunk.cancel();
     if (this.#locked) this.#file.lock.release(this);
     this.#locked = false;
     if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
+    this.#chunk.cancel();
   }
 
   /** Chunks that were written before something failed stay written and are reported. */

@@ -108,10 +108,10 @@ export class CloneRange extends PlannedOperation<number> {
   protected override release(): void {
     const { store } = this.#engine;
     if (store.gate === this) store.gate = undefined;
-    this.#chunk.cancel();
-    this.#move.cancel();
     this.#target.lock.release(this);
     store.blocks.unpin(this.plan);
+    this.#chunk.cancel();
+    this.#move.cancel();
   }
 
   /** Turns that are done stay done and are reported. */

@@ -101,9 +101,9 @@ export class Reserve extends PlannedOperation<void> {
   }
 
   protected override release(): void {
-    this.#move.cancel();
     this.#vnode.lock.release(this);
     this.#engine.store.blocks.unpin(this.plan);
+    this.#move.cancel();
   }
 
   #setSize(): void {

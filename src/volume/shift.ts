@@ -144,9 +144,9 @@ export class Shift extends PlannedOperation<void> {
   }
 
   protected override release(): void {
-    this.#move.cancel();
     this.#vnode.lock.release(this);
     this.#engine.store.blocks.unpin(this.plan);
+    this.#move.cancel();
     if (this.#other === undefined) return;
     this.#other.holds = 0;
     this.#engine.stray(this.#other);

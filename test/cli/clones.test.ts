@@ -149,7 +149,7 @@ describe('space and extents', () => {
 
   it('mappingBar() draws each kind of run', () => {
     const run = (offset: number, type: 'data' | 'unwritten', shared: boolean) => ({
-      ...{ offset, length: 4096, address: 0, type, shared },
+      ...{ offset, length: 4096, address: 0, type, shared, flags: 0 },
     });
     const extents = [
       run(0, 'data', false),

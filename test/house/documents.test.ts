@@ -8,7 +8,13 @@ import { CATALOGUE, type IssueCode } from '../../src/check/index.ts';
 import { PLANTS, type Plant } from '../check/plants.ts';
 import { filesBelow } from './examples.ts';
 
-const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...filesBelow('docs', '.md')];
+const DOCUMENTS = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  ...filesBelow('docs', '.md'),
+  'examples/README.md',
+];
 
 /** Where a file named in a document may be. */
 const PLACES = ['', 'src/', 'docs/'];

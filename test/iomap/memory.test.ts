@@ -111,3 +111,15 @@ describe('an operation that is given up', () => {
     audit(rig);
   });
 });
+
+it('readers who take all frames wait for each other, not for a writeback of nothing', async () => {
+  const rig = new Rig({ frames: 64, gated: true, concurrency: Number.POSITIVE_INFINITY });
+  const file = await rig.stored(noise(300 * B));
+  rig.gate.shut();
+  const readers = Array.from({ length: 12 }, (_, i) =>
+    rig.start(reading(file, i * 20 * B, new Uint8Array(10 * B))),
+  );
+  await Promise.resolve();
+  expect(await rig.open(...readers)).toEqual(readers.map(() => 10 * B));
+  audit(rig);
+});
