@@ -136,8 +136,8 @@ export abstract class FileRanges {
    * fallocate(2)'s COLLAPSE_RANGE.
    *
    * @throws `EINVAL` if offset or length are not multiples of 4,096, or if the range goes to the
-   *   end of the file or beyond; `EBADF`, `EROFS`, `ENOENT`, `EISDIR`, `ENOSPC`; nothing has changed
-   *   then
+   *   end of the file or beyond; `EBADF`, `EROFS`, `ENOENT`, `EISDIR`, `ENOSPC`; nothing has
+   *   changed then
    */
   async collapseRange(file: FileArgument, offset: number, length: number): Promise<void> {
     const call = collapseRange(this.caller.context, file, offset, length);

@@ -36,7 +36,7 @@ export class BufferPool {
     this.blocks = blocks;
     this.ops = ops;
     this.dirtyLimit = dirtyLimit;
-    // Where frames come from when all are busy; a filesystem with other memory to free sets its own.
+    // Where frames come from when all are busy; who has other memory to free sets his own.
     blocks.relief ??= (asker) => this.relief(asker);
   }
 
@@ -138,7 +138,7 @@ export abstract class IomapFile implements FolioOwner {
     return folios.frame(folio, Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS);
   }
 
-  /** True if a store to the block at a file offset needs nothing: it is dirty, and not in flight. */
+  /** True if a store to the block at a file offset needs nothing: it is dirty, not in flight. */
   isWritable(offset: number): boolean {
     const { folios } = this.pool;
     const folio = folios.find(this, Math.floor(offset / FOLIO_SIZE));

@@ -6,9 +6,9 @@
  * be reused before the turn ends.
  *
  * Who misses where the last reader of the file stopped reads on in sequence: with what he needs, a
- * window behind it is asked for that nobody waits for, twice as long each time. A miss anywhere else
- * ends that. What is read ahead is clean data under its device block, so no later change of the
- * file can be hidden by it.
+ * window behind it is asked for that nobody waits for, twice as long each time. A miss anywhere
+ * else ends that. What is read ahead is clean data under its device block, so no later change of
+ * the file can be hidden by it.
  */
 import {
   AssertionError,
