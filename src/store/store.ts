@@ -43,6 +43,8 @@ export interface StoreClient {
   drained(plan: Plan): boolean;
   /** Brings everything kept elsewhere into the trees and seals them: every checksum is known. */
   seal(): void;
+  /** Gives up space that is kept for later and not needed. True if there was any. */
+  yieldSpace(): boolean;
   /** An operation that gives freed trees back, or undefined if there are none. */
   reclaim(): Operation<unknown> | undefined;
 }
@@ -146,6 +148,7 @@ export class Store {
     if (space.has(wanted, use)) {
       return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks);
     }
+    if (this.client.yieldSpace()) return this.settle(plan, use, data);
     // Reclaiming does not wait for itself.
     const reclaim = use === 'reclaim' ? undefined : this.client.reclaim();
     const hopeful = plan.forced < FORCED_COMMITS;

@@ -24,6 +24,8 @@ export interface EngineOptions {
   /** Vnodes that are kept while nobody uses them. */
   readonly vnodeLimit: number;
   readonly readOnly: boolean;
+  /** Blocks of the units in which overwritten data is kept together; 0: none. */
+  readonly extentBlocks?: number | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -34,5 +36,5 @@ export function assembleEngine(parts: VolumeParts, options: EngineOptions): Engi
   const { cacheBytes, countCapacity, vnodeLimit, readOnly, now } = options;
   const blocks = new BlockCache({ capacity: cacheBytes, seed: imageSeed(superblock.uuid) });
   const store = new Store({ blocks, superblock, index, ring, readOnly, countCapacity, now });
-  return new Engine(store, vnodeLimit);
+  return new Engine(store, vnodeLimit, options.extentBlocks);
 }

@@ -22,6 +22,7 @@ import { allocateFromRecord } from './allocate.ts';
 import { SetAttributes, SetExtended } from './attributes.ts';
 import { Clone } from './clone.ts';
 import { CloneRange } from './clone-range.ts';
+import { CowRuns } from './cow-runs.ts';
 import { Create, Link } from './create.ts';
 import { truncateFromRecord, writeFromRecord } from './data.ts';
 import { Dedupe } from './dedupe.ts';
@@ -52,6 +53,7 @@ export class Engine implements StoreClient {
   readonly inodes: Inodes;
   readonly directories: Directories;
   readonly reclaimer: Reclaimer;
+  readonly runs: CowRuns;
   /** The directory that holds everything, and what is in it. */
   readonly meta: Vnode;
   /** Root directory of the live volume. */
@@ -72,8 +74,8 @@ export class Engine implements StoreClient {
   readonly #bound = new Set<number>();
   #journal: Journal | undefined;
 
-  /** Of vnodes that nobody uses, about `vnodeLimit` are kept. */
-  constructor(store: Store, vnodeLimit: number) {
+  /** Of vnodes that nobody uses, about `vnodeLimit` are kept; `extentBlocks` is for {@link CowRuns}. */
+  constructor(store: Store, vnodeLimit: number, extentBlocks = 0) {
     this.store = store;
     this.cow = new Cow(store);
     this.maps = new FileMaps(store, this.cow);
@@ -93,7 +95,12 @@ export class Engine implements StoreClient {
     this.queue.depth = TreeKind.RECLAIM;
     const { inodes, cow, trees, queue, maps } = this;
     this.reclaimer = new Reclaimer({ store, cow, trees, inodes, queue });
-    this.iomapOps.parts = { store, inodes, maps, reclaimer: this.reclaimer };
+    this.runs = new CowRuns(store.space, extentBlocks);
+    this.iomapOps.parts = { store, inodes, maps, reclaimer: this.reclaimer, runs: this.runs };
+    this.table.onDrop = (vnode) => {
+      inodes.dropped(vnode);
+      this.runs.release(vnode);
+    };
     store.blocks.relief = (asker) => this.#relieve(asker);
     store.client = this;
   }
@@ -224,6 +231,10 @@ export class Engine implements StoreClient {
   stray(vnode: Vnode): void {
     if (vnode.holder === undefined) this.table.drop(vnode);
     else this.#strays.push(vnode);
+  }
+
+  yieldSpace(): boolean {
+    return this.runs.releaseAll();
   }
 
   reclaim(): Operation<unknown> | undefined {

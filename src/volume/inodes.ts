@@ -55,7 +55,6 @@ export class Inodes {
     this.#trees = trees;
     this.#sealer = new Sealer(store);
     this.table = table;
-    table.onDrop = (vnode) => this.#slotted.delete(vnode);
     trees.onMoved = (root) => this.#resync((root as VnodeTree).owner);
   }
 
@@ -118,6 +117,11 @@ export class Inodes {
   untouch(vnode: Vnode): void {
     vnode.dirty = false;
     this.#dirty.delete(vnode);
+    this.#slotted.delete(vnode);
+  }
+
+  /** A vnode leaves memory. */
+  dropped(vnode: Vnode): void {
     this.#slotted.delete(vnode);
   }
 

@@ -52,6 +52,7 @@ import {
 } from '../iomap/index.ts';
 import type { Store } from '../store/index.ts';
 import { type BlockRange, type FileMaps, MapPosition } from '../tree/index.ts';
+import type { CowRuns } from './cow-runs.ts';
 import { recordLengthWith } from './inode-record.ts';
 import type { Inodes } from './inodes.ts';
 import { checkWritable } from './mutate.ts';
@@ -68,6 +69,7 @@ export interface IomapParts {
   readonly inodes: Inodes;
   readonly maps: FileMaps;
   readonly reclaimer: Reclaimer;
+  readonly runs: CowRuns;
 }
 
 export class VolumeIomapOps implements MappingOps, WritebackOps {
@@ -188,7 +190,9 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     return this.parts.store.space.plan(blocks, plan);
   }
 
-  place(_file: IomapFile, _offset: number, blocks: number, placement: Placement): void {
+  place(file: IomapFile, offset: number, blocks: number, placement: Placement): void {
+    const { runs } = this.parts;
+    if (runs.place(file as Vnode, offset / BLOCK_SIZE, blocks, placement)) return;
     const run = this.parts.store.space.allocateData(blocks);
     placement.block = run.block;
     placement.count = run.length;

@@ -16,6 +16,7 @@ seeded('a full volume can be emptied and filled again', { count: 6 }, (random) =
     groupBlocks: 256,
     logBlocks: 8,
     countCap: random.pick([1, 2, 4]),
+    extentBlocks: random.pick([0, 8]),
   });
   const free = world.freeBlocks();
   world.mayBeFull = true;

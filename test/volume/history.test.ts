@@ -7,7 +7,8 @@ import { live, ODD, PLAIN, TIGHT } from './lives.ts';
 import { seeded } from './seeds.ts';
 
 seeded('a history with few inodes in memory', { count: 6 }, (random) => {
-  live(random, { ...PLAIN, vnodeLimit: random.pick([1, 8, 256]) });
+  const extentBlocks = random.pick([0, 4, 16]);
+  live(random, { ...PLAIN, vnodeLimit: random.pick([1, 8, 256]), extentBlocks });
 });
 
 seeded('a history with nothing in memory between two steps', { count: 6 }, (random) => {

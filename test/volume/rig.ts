@@ -30,6 +30,8 @@ export interface RigOptions {
   /** Bytes of counts that are kept in memory. */
   readonly countCapacity?: number | undefined;
   readonly vnodeLimit?: number | undefined;
+  /** Blocks of the units that are kept together. */
+  readonly extentBlocks?: number | undefined;
   readonly readOnly?: boolean | undefined;
   /** Tells the image apart from others; checksums depend on it. */
   readonly seed?: number | undefined;
@@ -63,6 +65,7 @@ export function makeEngine(options: RigOptions, parts: VolumeParts): Engine {
     countCapacity: options.countCapacity ?? MIB,
     vnodeLimit: options.vnodeLimit ?? 256,
     readOnly: options.readOnly ?? false,
+    extentBlocks: options.extentBlocks,
     now: () => NOW,
   });
   const { iomapOps } = engine;
