@@ -9,6 +9,7 @@ import {
   depthFor,
   EMBEDDED_SLOTS,
   MAP_FANOUT,
+  mapSlot,
   SLOT_WORDS,
   SlotKind,
   SlotRole,
@@ -123,6 +124,22 @@ export class FileMaps extends MapCuts {
       }
     }
     return added;
+  }
+
+  /**
+   * Puts a lowest node in the place of the 256 file blocks from `first` on, of which the map has
+   * nothing; its slot owns the reference. It is planned for as {@link setRun} of these blocks is.
+   */
+  setNode(map: MapRoot, first: number, slot: Uint32Array): void {
+    this.#grow(map, Math.max(1, depthFor(first + MAP_FANOUT)));
+    let words = map.slots;
+    let at = 0;
+    for (let level = map.depth - 1; level > 0; level--) {
+      const frame = this.child(words, at, level, map.depth - level <= 2);
+      words = this.store.blocks.words;
+      at = this.store.base(frame) + mapSlot(first, level);
+    }
+    copySlot(slot, 0, words, at);
   }
 
   /** Makes sure that {@link mark} of this range cannot miss. Returns the blocks it sets aside. */

@@ -103,6 +103,27 @@ export class MapNodes {
   }
 
   /**
+   * Finds the slot that names the lowest node over a file block: `words` and `at` of the position
+   * say where, `hasSlot` whether there is such a node. False if the plan got a load.
+   */
+  locateNode(map: MapRoot, fileBlock: number, position: MapPosition, plan: Plan): boolean {
+    position.hasSlot = false;
+    if (map.depth === 0 || fileBlock >= mapCapacity(map.depth, 0)) return true;
+    let words = map.slots;
+    let at = 0;
+    for (let level = map.depth - 1; level > 0 && slotHasBlock(words, at); level--) {
+      const frame = this.store.want(words, at, MAP_NODE, plan);
+      if (frame === NO_FRAME) return false;
+      words = this.store.blocks.words;
+      at = this.store.base(frame) + mapSlot(fileBlock, level);
+    }
+    position.hasSlot = slotHasBlock(words, at);
+    position.words = words;
+    position.at = at;
+    return true;
+  }
+
+  /**
    * Whether a node on the way to a file block is named more than once; undefined: plan has needs.
    */
   isShared(map: MapRoot, fileBlock: number, plan: Plan): boolean | undefined {

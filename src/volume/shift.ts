@@ -3,7 +3,8 @@
  *
  * The new map is made beside the old one, as that of an inode without a name. It begins as the same
  * map, shared by its root and cut where the range begins; behind that every slot of the old map
- * gets one reference more at its new place, a megabyte in each turn. Then, in one turn, the two
+ * gets one reference more at its new place, a megabyte in each turn. If what moves, moves by whole
+ * megabytes, the slots are those of nodes. Then, in one turn, the two
  * inodes change their maps. Until then the file is what it was, and a crash leaves it so: the
  * nameless inode is an orphan, which the next mount gives back. Promises of space stay with the old
  * map: what is moved is data and holes.
@@ -21,7 +22,9 @@ import {
 } from '../base/index.ts';
 import {
   type AllocateMutation,
+  copySlot,
   InodeKind,
+  MAP_FANOUT,
   rootDetail,
   rootRole,
   SLOT_WORDS,
@@ -53,6 +56,9 @@ export class Shift extends PlannedOperation<void> {
   /** The inode with the new map. */
   #other: Vnode | undefined;
   readonly #slots = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
+  readonly #node = new Uint32Array(SLOT_WORDS);
+  /** Whether the turn moves a node. */
+  #whole = false;
   readonly #position = new MapPosition();
   /** File blocks: where the change begins, and how many there are more, or fewer, from then on. */
   readonly #first: number;
@@ -242,7 +248,8 @@ export class Shift extends PlannedOperation<void> {
     if (!this.#findData(plan) || this.#blocks === 0) return;
     if (!maps.getSlots(this.#vnode, this.#from, this.#slots, this.#blocks, plan)) return;
     if (this.#isLost) return;
-    for (let i = 0; i < this.#blocks; i++) {
+    if (!this.#planNode(plan)) return;
+    for (let i = 0; !this.#whole && i < this.#blocks; i++) {
       const at = i * SLOT_WORDS;
       if (slotHasBlock(this.#slots, at)) cow.planShare(this.#slots, at, SlotRole.DATA, 0, plan);
     }
@@ -252,6 +259,22 @@ export class Shift extends PlannedOperation<void> {
     maps.planSet(other, run, inodes.planShared, plan);
     inodes.planRewrite(other, plan);
     store.settle(plan, 'normal');
+  }
+
+  /** Whether the turn moves a node as it is; then the node is planned. False: the plan has needs. */
+  #planNode(plan: Plan): boolean {
+    const { cow, maps } = this.#engine;
+    this.#whole = false;
+    const aligned = this.#count % MAP_FANOUT === 0 && this.#from % MAP_FANOUT === 0;
+    if (!aligned) return true;
+    const position = this.#position;
+    if (!maps.locateNode(this.#vnode, this.#from, position, plan)) return false;
+    this.#whole = position.hasSlot;
+    if (this.#whole) {
+      copySlot(position.words, position.at, this.#node, 0);
+      cow.planShare(this.#node, 0, SlotRole.MAP, 0, plan);
+    }
+    return true;
   }
 
   /** True while the blocks of the turn are in a range that is to go: they are only counted. */
@@ -280,6 +303,10 @@ export class Shift extends PlannedOperation<void> {
     const { cow, inodes, maps } = this.#engine;
     const slots = this.#slots;
     const lost = this.#isLost;
+    if (this.#blocks > 0 && !lost && this.#whole) {
+      this.#copyNode();
+      return;
+    }
     for (let at = 0; at < this.#blocks * SLOT_WORDS; at += SLOT_WORDS) {
       if (!slotHasBlock(slots, at)) continue;
       if (lost) this.#lost++;
@@ -291,6 +318,21 @@ export class Shift extends PlannedOperation<void> {
       maps.setSlots(other, this.#from + this.#count, slots, this.#blocks);
       this.#record(other);
     }
+    this.#pass();
+  }
+
+  #copyNode(): void {
+    const { cow, inodes, maps } = this.#engine;
+    const other = this.#other as Vnode;
+    inodes.claim(other);
+    cow.share(this.#node, 0, SlotRole.MAP, 0);
+    maps.setNode(other, this.#from + this.#count, this.#node);
+    this.#record(other);
+    this.#pass();
+  }
+
+  /** The blocks of the turn are done. */
+  #pass(): void {
     this.#from += this.#blocks;
     if (this.#from >= blocksFor(this.#vnode.size)) this.#phase = 'swap';
   }
