@@ -117,7 +117,8 @@ export class Targets {
     this.#checkBirth(words, at, place);
     const use = useOf(meaning.role, meaning.detail);
     const { fileBlock = 0 } = meaning;
-    if (meaning.role !== SlotRole.KEYED && fileBlock >= place.end) {
+    // A node may be there for the space that it promises; what it names is looked at by itself.
+    if (meaning.role === SlotRole.DATA && fileBlock >= place.end) {
       const { inode, end: blocks } = place;
       issues.add('beyond-size', { block: target, what: useName(use), inode, fileBlock, blocks });
     }

@@ -89,6 +89,10 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
       if (++this.#rounds > OPEN_ROUNDS && store.gate === undefined) store.gate = this;
       return;
     }
+    // Only now: what has outgrown an inode leaves it when it is written back.
+    if (source.inline.length + target.inline.length > 0) {
+      throw new FilesystemError('ENOTSUP', 'Cannot dedupe: a file has its bytes in its inode');
+    }
     if (this.#done >= length || !inodes.planClaim(target, plan)) return;
     const above = inodes.planShared;
     const count = Math.min(TURN_BLOCKS, blocksFor(length - this.#done));
@@ -150,9 +154,6 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     }
     const overlap = sourceOffset < end && offset < sourceEnd;
     if (source === target && overlap) throw invalid('a range with itself');
-    if (source.inline.length + target.inline.length > 0) {
-      throw new FilesystemError('ENOTSUP', 'Cannot dedupe: a file has its bytes in its inode');
-    }
   }
 
   /** Blocks from the first on that are equal, once all that has to be looked at is in memory. */

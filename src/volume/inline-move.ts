@@ -46,6 +46,8 @@ export class InlineMove {
     }
     inodes.claim(vnode);
     vnode.inline = NO_BYTES;
+    // A map, if an empty one: written back before there is more in it, the bytes stay out.
+    vnode.depth = Math.max(1, vnode.depth);
     vnode.dataSequence++;
     inodes.touch(vnode);
     inodes.rewrite(vnode);

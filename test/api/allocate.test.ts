@@ -302,3 +302,43 @@ describe('unshareRange', () => {
     vol.closeSync();
   });
 });
+
+it('insertRange() into a file whose bytes are in its inode', () => {
+  const all = bench();
+  const { vol } = all;
+  vol.fs.writeFileSync('/f', 'small');
+  vol.syncSync();
+  vol.insertRangeSync('/f', 0, B);
+  expect(vol.fs.readFileSync('/f', 'utf8')).toBe(`${'\0'.repeat(B)}small`);
+  expectSound(all);
+  vol.closeSync();
+});
+
+it('dedupeRange() of a file that has outgrown its inode in memory only', () => {
+  const all = bench();
+  const { vol } = all;
+  vol.fs.writeFileSync('/a', 'small');
+  vol.syncSync();
+  vol.fs.writeFileSync('/b', Buffer.alloc(2 * B, 1));
+  vol.fs.truncateSync('/a', 0);
+  vol.fs.writeFileSync('/a', 'tiny');
+  vol.syncSync();
+  vol.fs.appendFileSync('/a', Buffer.alloc(2 * B - 4, 1));
+  expect(vol.dedupeRangeSync('/b', '/a', { sourceOffset: B, offset: B, length: B })).toEqual({
+    bytes: B,
+    differs: false,
+  });
+  vol.closeSync();
+});
+
+it('space that is reserved behind the end is sound', () => {
+  const all = bench();
+  const { vol } = all;
+  vol.fs.writeFileSync('/f', 'small');
+  vol.allocateSync('/f', 3 * MIB, 300 * B, { keepSize: true });
+  vol.fs.writeFileSync('/g', Buffer.alloc(2 * B));
+  vol.allocateSync('/g', 0, 2000 * B, { keepSize: true });
+  vol.fs.truncateSync('/g', B);
+  expectSound(all);
+  vol.closeSync();
+});
