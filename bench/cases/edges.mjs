@@ -9,7 +9,9 @@ import { row, timeUs } from '../report.mjs';
 const MIB = 2 ** 20;
 const BLOCK = 4096;
 const FILE = 8 * MIB;
-const CLONES = 100;
+const CLONES = 1000;
+/** Bytes of the file that all of them are clones of. */
+const SHARED = MIB;
 
 /** A volume with a clone of a file of which nothing is in memory but the nodes. */
 function cold(device) {
@@ -71,17 +73,20 @@ function lockCost() {
 /** Bytes that the device reads when all clones of a file are read, over the size of the file. */
 function sharedCache() {
   const memory = new MemoryDevice({ size: 64 * MIB });
-  let vol = cold(memory);
+  let vol = Volume.openSync(memory, { create: true, commitIntervalMs: 0 });
+  vol.fs.writeFileSync('/base', Buffer.alloc(SHARED, 1));
   for (let i = 0; i < CLONES; i++) vol.cloneSync('/base', `/clone-${i}`);
   vol.closeSync();
   const device = new CountingDevice(memory);
-  vol = cold(device);
+  vol = Volume.openSync(device, { commitIntervalMs: 0 });
+  // Names and inodes are read first: only data is counted.
+  for (let i = 0; i < CLONES; i++) vol.fs.statSync(`/clone-${i}`);
   device.reset();
   for (let i = 0; i < CLONES; i++) vol.fs.readFileSync(`/clone-${i}`);
-  const ratio = device.readBytes / FILE;
+  const ratio = device.readBytes / SHARED;
   vol.closeSync();
   return row({
-    name: `read ${CLONES} clones of a file: bytes from the device`,
+    name: `read ${CLONES.toLocaleString('en')} clones of a file: bytes from the device`,
     unit: 'x',
     ours: ratio,
     target: '<= 1.05 of one file',

@@ -3,10 +3,17 @@
  *
  * A write that has to wait, for the device or for somebody who has locked the range, may find the
  * file longer when it goes on. As long as none of its bytes are written it begins anew behind them.
+ *
+ * It waits for all of the file, not for a range: wherever the end is when its turn comes, it need
+ * not ask again. If each of two waited for the place where the file will end after the other, both
+ * would wait for ever.
  */
 import type { Plan } from '../base/index.ts';
 import type { Time } from '../format/index.ts';
+import type { LockRange } from '../iomap/index.ts';
 import { type Vnode, WriteFile } from '../volume/index.ts';
+
+const EVERYTHING: LockRange = { start: 0, end: Number.POSITIVE_INFINITY, exclusive: true };
 
 export class AppendFile extends WriteFile {
   #vnode!: Vnode;
@@ -34,11 +41,12 @@ export class AppendFile extends WriteFile {
   }
 
   protected override prepare(plan: Plan): void {
-    if (!this.#begun && this.#position !== this.#vnode.size) {
-      this.release();
-      this.#aim();
-    }
+    if (!this.#begun && this.#position !== this.#vnode.size) this.#aim();
     super.prepare(plan);
+  }
+
+  protected override lockRange(): LockRange {
+    return EVERYTHING;
   }
 
   protected override wrote(position: number, length: number): void {

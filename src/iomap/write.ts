@@ -29,8 +29,12 @@ import {
   RequestFlag,
   type WriteOutcome,
 } from './mapping.ts';
+import type { LockRange } from './range-lock.ts';
 import { wantMapped } from './read.ts';
 import { traceMap, traceWait } from './trace.ts';
+
+/** Bytes of a chunk to which a block more does no harm. */
+const LARGE_CHUNK = 16 * BLOCK_SIZE;
 
 /**
  * Fills bytes of the destination: `length` of them from file offset `at`, at `start` in `bytes`.
@@ -257,7 +261,8 @@ export class DirtyChunk {
   }
 
   #throttle(pool: BufferPool, blocks: number, plan: Plan): boolean {
-    if (pool.dirtyBlocks + blocks <= pool.dirtyLimit) return true;
+    // Where nothing is dirty, waiting would not help.
+    if (pool.dirtyBlocks + blocks <= pool.dirtyLimit || pool.dirtyBlocks === 0) return true;
     plan.follow(pool.relief());
     return false;
   }
@@ -309,7 +314,7 @@ export class BufferedWrite extends PlannedOperation<number> {
     const { chunkSize } = this.#file.pool;
     let end = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
     // A rest within one block comes along, so that both edges are read at once.
-    if (end + BLOCK_SIZE > this.#end) end = this.#end;
+    if (chunkSize >= LARGE_CHUNK && end + BLOCK_SIZE > this.#end) end = this.#end;
     const ready = this.#chunk.map(this.#file, this.#position, end, plan);
     if (!ready) this.#queue(plan);
   }
@@ -318,7 +323,7 @@ export class BufferedWrite extends PlannedOperation<number> {
   #queue(plan: Plan): void {
     if (this.#locked) return;
     this.#locked = true;
-    this.#file.lock.acquire(this, this.#range(), plan);
+    this.#file.lock.acquire(this, this.lockRange(), plan);
   }
 
   protected override apply(): boolean {
@@ -330,6 +335,11 @@ export class BufferedWrite extends PlannedOperation<number> {
       if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
     }
     return this.#position < this.#end ? false : this.finish(this.#end - this.#start);
+  }
+
+  /** What a write that has to wait holds; the same each time. */
+  protected lockRange(): LockRange {
+    return this.#range();
   }
 
   #checkOverwrite(): void {
@@ -368,11 +378,11 @@ export class BufferedWrite extends PlannedOperation<number> {
   /** One turn needs no lock of its own, it only must not cut across somebody who holds one. */
   #mayWrite(plan: Plan): boolean {
     const { lock } = this.#file;
-    if (this.#locked) return lock.acquire(this, this.#range(), plan);
+    if (this.#locked) return lock.acquire(this, this.lockRange(), plan);
     return lock.idle || lock.free(this, this.#range(), plan);
   }
 
-  #range(): { start: number; end: number; exclusive: boolean } {
+  #range(): LockRange {
     return { start: this.#start, end: this.#end, exclusive: true };
   }
 }

@@ -22,6 +22,7 @@ import {
 } from '../base/index.ts';
 import {
   type CloneRangeMutation,
+  MAP_FANOUT,
   rootDetail,
   rootRole,
   SLOT_WORDS,
@@ -36,8 +37,6 @@ import { InlineMove } from './inline-move.ts';
 import { checkWritable } from './mutate.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
-/** Blocks of one turn. */
-const TURN_BLOCKS = 256;
 const NO_BYTES = new Uint8Array(0);
 /** Rounds of draining before writers are made to wait. */
 const OPEN_ROUNDS = 2;
@@ -53,10 +52,10 @@ export class CloneRange extends PlannedOperation<number> {
   readonly #target: Vnode;
   readonly #chunk = new DirtyChunk();
   readonly #move: InlineMove;
-  readonly #slots = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
+  readonly #slots = new Uint32Array(MAP_FANOUT * SLOT_WORDS);
   readonly #position = new MapPosition();
-  /** Bytes to clone, known once the range is held, and how many of them are done. */
-  #length = -1;
+  /** Bytes to clone, as far as is known now, and how many of them are done. */
+  #length = 0;
   #done = 0;
   #rounds = 0;
   #turn: Turn = 'nothing';
@@ -82,7 +81,9 @@ export class CloneRange extends PlannedOperation<number> {
     this.#turn = 'nothing';
     checkWritable(this.#target);
     if (!store.admit(plan) || !this.#hold(plan)) return;
-    if (this.#length < 0) this.#length = this.#check();
+    // The source is not locked, so it is looked at in each round; what is asked of the end of both
+    // files has to hold in the turn in which the end is shared.
+    this.#length = this.#check();
     if (this.#done >= this.#length) return;
     if (!pool.drained(plan, (file) => file === this.#source)) {
       if (++this.#rounds > OPEN_ROUNDS && store.gate === undefined) store.gate = this;
@@ -100,7 +101,7 @@ export class CloneRange extends PlannedOperation<number> {
     else if (this.#turn === 'move') this.#move.apply();
     else if (this.#turn === 'hole') this.#punch();
     else if (this.#turn === 'share') this.#share();
-    if (this.#done >= this.#length) return this.finish(this.#length);
+    if (this.#done >= this.#length) return this.finish(this.#done);
     this.plan.pause = true;
     return false;
   }
@@ -157,9 +158,6 @@ export class CloneRange extends PlannedOperation<number> {
   #planTurn(plan: Plan): void {
     const { sourceOffset, offset } = this.#record;
     const [source, target] = [this.#source, this.#target];
-    if (sourceOffset + this.#length > source.size) {
-      throw invalid('a source that was cut meanwhile');
-    }
     const whole = sourceOffset === 0 && offset === 0 && this.#done === 0;
     if (whole && this.#length === source.size && target.size <= this.#length) {
       if (this.#planWhole(plan)) this.#turn = 'whole';
@@ -244,7 +242,7 @@ export class CloneRange extends PlannedOperation<number> {
   #planShare(plan: Plan): boolean {
     const { cow, maps, inodes, store } = this.#engine;
     const first = (this.#record.sourceOffset + this.#done) / BLOCK_SIZE;
-    const count = Math.min(TURN_BLOCKS, blocksFor(this.#length - this.#done));
+    const count = Math.min(this.#engine.turnBlocks, blocksFor(this.#length - this.#done));
     const above = inodes.planShared;
     if (!maps.getSlots(this.#source, first, this.#slots, count, plan)) return false;
     for (let i = 0; i < count; i++) {

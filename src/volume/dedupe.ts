@@ -95,7 +95,8 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     }
     if (this.#done >= length || !inodes.planClaim(target, plan)) return;
     const above = inodes.planShared;
-    const count = Math.min(TURN_BLOCKS, blocksFor(length - this.#done));
+    const most = Math.min(TURN_BLOCKS, this.#engine.turnBlocks);
+    const count = Math.min(most, blocksFor(length - this.#done));
     const from = (this.#record.sourceOffset + this.#done) / BLOCK_SIZE;
     const to = (offset + this.#done) / BLOCK_SIZE;
     if (!maps.getSlots(source, from, this.#slots, count, plan)) return;

@@ -8,6 +8,7 @@ import { FilesystemError, type Operation, Plan, type Txg } from '../base/index.t
 import {
   InodeFlag,
   InodeKind,
+  MAP_FANOUT,
   MetaInode,
   MetaName,
   type Mutation,
@@ -74,7 +75,7 @@ export class Engine implements StoreClient {
   readonly #bound = new Set<number>();
   #journal: Journal | undefined;
 
-  /** Of vnodes that nobody uses, about `vnodeLimit` are kept; `extentBlocks` is for {@link CowRuns}. */
+  /** Of vnodes that nobody uses, about `vnodeLimit` stay. `extentBlocks`: see {@link CowRuns}. */
   constructor(store: Store, vnodeLimit: number, extentBlocks = 0) {
     this.store = store;
     this.cow = new Cow(store);
@@ -203,6 +204,14 @@ export class Engine implements StoreClient {
   closed(vnode: Vnode): Operation<void> | undefined {
     const orphan = vnode.unlinked && vnode.opens === 0 && vnode.holder !== undefined;
     return orphan ? new FreeOrphan(this, vnode) : undefined;
+  }
+
+  /**
+   * Blocks of which one turn shares the slots. Each may have to be loaded and copied, where its
+   * count is at the limit (T5), and that must fit a small cache.
+   */
+  get turnBlocks(): number {
+    return Math.min(MAP_FANOUT, this.store.blocks.frameCount >>> 3);
   }
 
   /** True if something was changed since the last commit closed. */

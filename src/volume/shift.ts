@@ -29,6 +29,7 @@ import {
   rootRole,
   SLOT_WORDS,
   SlotRole,
+  slotBlock,
   slotHasBlock,
 } from '../format/index.ts';
 import { MapPosition } from '../tree/index.ts';
@@ -39,8 +40,6 @@ import { checkWritable } from './mutate.ts';
 import { freeOrphan, makeOrphan, planFreeOrphan, planOrphan } from './removal.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
-/** Blocks of one turn. */
-const TURN_BLOCKS = 256;
 /** Parts of the old map that one turn passes over without finding data. */
 const TURN_HOLES = 64;
 
@@ -55,7 +54,7 @@ export class Shift extends PlannedOperation<void> {
   readonly #move: InlineMove;
   /** The inode with the new map. */
   #other: Vnode | undefined;
-  readonly #slots = new Uint32Array(TURN_BLOCKS * SLOT_WORDS);
+  readonly #slots = new Uint32Array(MAP_FANOUT * SLOT_WORDS);
   readonly #node = new Uint32Array(SLOT_WORDS);
   /** Whether the turn moves a node. */
   #whole = false;
@@ -261,19 +260,27 @@ export class Shift extends PlannedOperation<void> {
     store.settle(plan, 'normal');
   }
 
-  /** Whether the turn moves a node as it is; then the node is planned. False: the plan has needs. */
+  /** Blocks that a node maps from here on. */
+  get #nodeBlocks(): number {
+    return Math.min(MAP_FANOUT, blocksFor(this.#vnode.size) - this.#from);
+  }
+
+  /** Whether the turn moves a node as it is: then that is planned. False: the plan has needs. */
   #planNode(plan: Plan): boolean {
-    const { cow, maps } = this.#engine;
+    const { cow, maps, store } = this.#engine;
     this.#whole = false;
     const aligned = this.#count % MAP_FANOUT === 0 && this.#from % MAP_FANOUT === 0;
     if (!aligned) return true;
     const position = this.#position;
     if (!maps.locateNode(this.#vnode, this.#from, position, plan)) return false;
-    this.#whole = position.hasSlot;
-    if (this.#whole) {
-      copySlot(position.words, position.at, this.#node, 0);
-      cow.planShare(this.#node, 0, SlotRole.MAP, 0, plan);
-    }
+    if (!position.hasSlot) return true;
+    copySlot(position.words, position.at, this.#node, 0);
+    const block = slotBlock(this.#node, 0);
+    if (!store.groups.wantNamed(block, plan)) return false;
+    // A node that has to be copied is no less work than its slots, and more at once.
+    this.#whole = !store.groups.isSaturated(block);
+    if (this.#whole) cow.planShare(this.#node, 0, SlotRole.MAP, 0, plan);
+    this.#blocks = this.#whole ? this.#nodeBlocks : this.#blocks;
     return true;
   }
 
@@ -291,7 +298,7 @@ export class Shift extends PlannedOperation<void> {
       const stop = this.#isLost ? this.#first - this.#count : end;
       const part = Math.min(position.left, stop - this.#from);
       if (position.hasSlot) {
-        this.#blocks = Math.min(part, TURN_BLOCKS);
+        this.#blocks = Math.min(part, this.#engine.turnBlocks);
         return true;
       }
       this.#from += part;

@@ -342,3 +342,23 @@ it('space that is reserved behind the end is sound', () => {
   expectSound(all);
   vol.closeSync();
 });
+
+it('insertRange() of blocks that may not be shared once more, in the smallest cache', () => {
+  const device = new MemoryDevice({ size: 64 * MIB });
+  const small = { commitIntervalMs: 0, cacheBytes: 4 * MIB };
+  const vol = Volume.openSync(device, { create: true, countCap: 1, ...small });
+  const data = Buffer.from(new Random(1).bytes(741_160));
+  vol.fs.writeFileSync('/b', data);
+  // With two bits a block is shared three times, and copied then.
+  for (let i = 0; i < 4; i++) vol.fs.copyFileSync('/b', `/clone ${i}`);
+  vol.insertRangeSync('/clone 0', 40 * B, 2 * B);
+  vol.collapseRangeSync('/clone 1', 62 * B, 55 * B);
+  vol.insertRangeSync('/b', 111 * B, 5 * B);
+  vol.insertRangeSync('/clone 2', 0, 256 * B);
+  vol.cloneRangeSync('/clone 3', '/clone 2', { length: 100 * B });
+  expect(Buffer.compare(vol.fs.readFileSync('/clone 3') as Buffer, data)).toBe(0);
+  const shifted = (vol.fs.readFileSync('/clone 2') as Buffer).subarray(256 * B);
+  expect(Buffer.compare(shifted, data)).toBe(0);
+  expectSound({ vol, device });
+  vol.closeSync();
+});

@@ -1,7 +1,7 @@
 /** Snapshots, clones and what differs between them. */
 import { describe, expect, it } from 'vitest';
 import { MIB } from '../../src/base/index.ts';
-import { MemoryDevice, Volume } from '../../src/browser.ts';
+import { ExtentFlag, MemoryDevice, Volume } from '../../src/browser.ts';
 
 async function open(): Promise<Volume> {
   const vol = await Volume.open(new MemoryDevice({ size: 16 * MIB }), { create: true });
@@ -227,7 +227,9 @@ describe('space() and extents()', () => {
     const [before] = vol.extentsSync('/a/big');
     expect(before).toMatchObject({ offset: 40_960, type: 'data', shared: false });
     vol.cloneSync('/a/big', '/a/clone');
-    expect(vol.extentsSync('/a/clone')).toEqual([{ ...before, shared: true }]);
+    expect(vol.extentsSync('/a/clone')).toEqual([
+      { ...before, shared: true, flags: ExtentFlag.LAST | ExtentFlag.SHARED },
+    ]);
     expect(vol.extentsSync('/a/b/hello')).toMatchObject([{ offset: 0, type: 'inline' }]);
   });
 });

@@ -271,7 +271,8 @@ regression('T22 a clone makes the file longer than what is cloned', {
       const later = await VolumeRig.from(image);
       const found = await later.read(await later.file('/target'));
       const blocks = (found.length - offset) / B;
-      expect([256, 512, 600], 'blocks of the clone').toContain(blocks);
+      // A turn is all there, or nothing of it.
+      expect(blocks === 600 ? 0 : blocks % rig.engine.turnBlocks, 'blocks of the clone').toBe(0);
       expectSame(found, whole.subarray(0, found.length), 'what a crash leaves');
     }
     await expectFiles(rig, { '/source': LONG, '/target': whole });
@@ -285,7 +286,7 @@ regression('T22 a clone makes the file longer than what is cloned', {
           }
           return apply(record);
         }),
-      harm: /what a crash leaves at 1253376 .*found 0/,
+      harm: /what a crash leaves at \d+ .*found 0/,
     },
   },
 });

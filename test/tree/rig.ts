@@ -116,6 +116,10 @@ export class TreeRig implements StoreClient {
     return true;
   }
 
+  yieldSpace(): boolean {
+    return false;
+  }
+
   reclaim(): undefined {
     return undefined;
   }

@@ -1,0 +1,159 @@
+/**
+ * Judge: whether some order of operations explains what was seen.
+ *
+ * The order keeps to the time at which operations began and ended: one that had ended before
+ * another began comes first. Those that were under way together may come in any order, part by
+ * part. This is linearizability, of all files together, and so of each of their blocks.
+ *
+ * An operation that failed for the device's sake has ended before any of its parts, or between two.
+ * What is durable is the state in which the last fsync stood in that order.
+ */
+import { digest, Refusal, type State } from './files.ts';
+import type { FileOperation, Memory, Step } from './operations.ts';
+
+export interface Event {
+  readonly operation: FileOperation;
+  /** Numbers that grow with time. */
+  readonly began: number;
+  readonly ended: number;
+  readonly outcome: string;
+}
+
+/** What was seen beside the outcomes. */
+export interface Seen {
+  readonly before: State;
+  /** What is on the device in the beginning. */
+  readonly durableBefore: State;
+  readonly after: State;
+  readonly durable: State;
+}
+
+/** What an operation comes to that the device has failed. */
+export const FAILED = 'EIO';
+
+/** Where a search stands. */
+interface Position {
+  readonly state: State;
+  /** Parts of each operation that are done; infinity if it has ended. */
+  readonly done: readonly number[];
+  readonly memories: readonly Memory[];
+  /** What a power cut would leave is what is on the device. */
+  readonly durable: boolean;
+}
+
+/** True if there is such an order. */
+export function isExplained(events: readonly Event[], seen: Seen): boolean {
+  return new Search(events, seen).find();
+}
+
+class Search {
+  readonly #events: readonly Event[];
+  readonly #seen: Seen;
+  readonly #after: string;
+  readonly #durable: string;
+  readonly #known = new Set<string>();
+
+  constructor(events: readonly Event[], seen: Seen) {
+    this.#events = events;
+    this.#seen = seen;
+    this.#after = digest(seen.after);
+    this.#durable = digest(seen.durable);
+  }
+
+  find(): boolean {
+    return this.#search({
+      state: this.#seen.before,
+      done: this.#events.map(() => 0),
+      memories: this.#events.map(() => ({})),
+      durable: digest(this.#seen.durableBefore) === this.#durable,
+    });
+  }
+
+  #search(position: Position): boolean {
+    const { state, done, memories, durable } = position;
+    if (done.every((count) => count === Number.POSITIVE_INFINITY)) {
+      return durable && digest(state) === this.#after;
+    }
+    const key = `${done.join()} ${durable} ${digest(state)} ${memories.map(keyOf).join()}`;
+    if (this.#known.has(key)) return false;
+    this.#known.add(key);
+    return this.#events.some((_, i) => this.#mayGoOn(i, done) && this.#goOn(i, position));
+  }
+
+  /** True unless the operation has ended, or would begin before one that had ended before it. */
+  #mayGoOn(i: number, done: readonly number[]): boolean {
+    if (done[i] === Number.POSITIVE_INFINITY) return false;
+    const { began } = this.#events[i] as Event;
+    return this.#events.every(
+      ({ ended }, j) => ended >= began || done[j] === Number.POSITIVE_INFINITY,
+    );
+  }
+
+  #goOn(i: number, position: Position): boolean {
+    const { operation, outcome } = this.#events[i] as Event;
+    const count = position.done[i] as number;
+    if (outcome === FAILED && this.#end(i, position, position.state)) return true;
+    const part = operation.parts[count];
+    if (part === undefined) return false;
+    const {
+      state,
+      memory,
+      outcome: found,
+    } = stepOf(() => part(position.state, position.memories[i] as Memory));
+    if (found !== undefined) {
+      return found === outcome && this.#end(i, position, state ?? position.state);
+    }
+    return this.#search({
+      ...position,
+      state: state ?? position.state,
+      done: replaced(position.done, i, count + 1),
+      memories: memory === undefined ? position.memories : replaced(position.memories, i, memory),
+    });
+  }
+
+  #end(i: number, position: Position, state: State): boolean {
+    const { operation, outcome } = this.#events[i] as Event;
+    const done = replaced(position.done, i, Number.POSITIVE_INFINITY);
+    const memories = replaced(position.memories, i, {});
+    let { durable } = position;
+    if (operation.syncs) {
+      const same = digest(state) === this.#durable;
+      durable = outcome === FAILED ? durable || same : same;
+    }
+    return this.#search({ state, done, memories, durable });
+  }
+}
+
+/** What an operation comes to that nobody comes in between of. */
+export function applied(
+  operation: FileOperation,
+  before: State,
+): { state: State; outcome: string } {
+  let [state, memory]: [State, Memory] = [before, {}];
+  for (const part of operation.parts) {
+    const step = stepOf(() => part(state, memory));
+    state = step.state ?? state;
+    memory = step.memory ?? memory;
+    if (step.outcome !== undefined) return { state, outcome: step.outcome };
+  }
+  throw new Error(`${operation.title} has no end`);
+}
+
+function stepOf(part: () => Step): Step {
+  try {
+    return part();
+  } catch (error) {
+    if (error instanceof Refusal) return { outcome: error.code };
+    throw error;
+  }
+}
+
+function keyOf({ size, done, bytes }: Memory): string {
+  return `${size}/${done}/${bytes === undefined ? '' : Buffer.from(bytes).toString('latin1')}`;
+}
+
+function replaced<T>(list: readonly T[], i: number, value: T): T[] {
+  const copy = [...list];
+  copy[i] = value;
+  return copy;
+}
