@@ -312,9 +312,10 @@ export class BufferedWrite extends PlannedOperation<number> {
       return;
     }
     const { chunkSize } = this.#file.pool;
-    let end = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
+    const boundary = this.#position - (this.#position % BLOCK_SIZE) + chunkSize;
     // A rest within one block comes along, so that both edges are read at once.
-    if (chunkSize >= LARGE_CHUNK && end + BLOCK_SIZE > this.#end) end = this.#end;
+    const most = boundary + (chunkSize >= LARGE_CHUNK ? BLOCK_SIZE : 0);
+    const end = this.#end <= most ? this.#end : boundary;
     const ready = this.#chunk.map(this.#file, this.#position, end, plan);
     if (!ready) this.#queue(plan);
   }
