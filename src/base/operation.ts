@@ -85,6 +85,8 @@ export class Plan {
   readonly pinned: Frame[] = [];
   /** Blocks that applying may allocate at the most. */
   blocks = 0;
+  /** How many of those are second copies, which need no memory. */
+  twins = 0;
   /** Commits that this operation has waited for in vain, for want of space. */
   forced = 0;
   /**
@@ -103,6 +105,7 @@ export class Plan {
     if (this.after.length > 0) this.after.length = 0;
     if (this.ahead.length > 0) this.ahead.length = 0;
     this.blocks = 0;
+    this.twins = 0;
     this.pause = false;
   }
 

@@ -146,7 +146,7 @@ export class Store {
     const wanted = plan.blocks + data;
     const { space } = this;
     if (space.has(wanted, use)) {
-      return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks);
+      return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks - plan.twins);
     }
     if (this.client.yieldSpace()) return this.settle(plan, use, data);
     // Reclaiming does not wait for itself.
@@ -168,6 +168,11 @@ export class Store {
   /** True if blocks or counts have changed since the last commit closed. */
   get hasChanges(): boolean {
     return this.dirty.count > 0 || this.groups.hasChanges;
+  }
+
+  /** True while a commit is on its way. */
+  get isCommitting(): boolean {
+    return this.#commit?.done === false;
   }
 
   /** A commit that will contain everything done so far. */

@@ -186,6 +186,7 @@ export class Cow {
   /** One node more, with its twin. */
   #need(plan: Plan): void {
     plan.blocks += 2;
+    plan.twins++;
     this.#blocks = plan.blocks;
   }
 

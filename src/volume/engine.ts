@@ -288,9 +288,10 @@ export class Engine implements StoreClient {
     return found === 'found';
   }
 
-  /** Where frames come from when all of them are busy. */
+  /** Where frames come from when all of them are busy; undefined if nothing of ours holds them. */
   #relieve(asker: Plan): Operation<unknown> | undefined {
-    return this.pool.dirtyBlocks > 0 ? this.pool.relief(asker) : this.store.commit();
+    if (this.pool.dirtyBlocks > 0) return this.pool.relief(asker);
+    return this.hasChanges || this.store.isCommitting ? this.store.commit() : undefined;
   }
 }
 
