@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/index.ts';
 import { MIB } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
-import { Random } from '../../src/testing/index.ts';
+import { Random, Schedule, SlowDevice } from '../../src/testing/index.ts';
 import { imageOf, recount } from '../volume/recount.ts';
 import { Bench, COMMON } from './bench.ts';
 
@@ -110,4 +110,59 @@ it('two copies to one name at once both end well', async () => {
   await Promise.all([copyFile('/a', '/new'), copyFile('/b', '/new'), copyFile('/a', '/new')]);
   expect(['a', 'b']).toContain(fs.readFileSync('/old', 'utf8'));
   expect(['a', 'b']).toContain(fs.readFileSync('/new', 'utf8'));
+});
+
+/** A volume whose device answers when the schedule says so. */
+async function slowly<Result>(
+  memory: MemoryDevice,
+  body: (volume: Volume) => Promise<Result>,
+): Promise<Result> {
+  const schedule = new Schedule(new Random(1));
+  const device = new SlowDevice(memory, { schedule });
+  const volume = await schedule.run(Volume.open(device, { commitIntervalMs: 0 }));
+  const result = await schedule.run(body(volume));
+  await schedule.run(volume.close());
+  return result;
+}
+
+/**
+ * Two appends waited for a third, each for the range where its bytes would go. When the file had
+ * grown each looked for a place behind the other's, and followed the other for ever.
+ */
+it('three appends to a file that is not in memory', async () => {
+  const memory = new MemoryDevice({ size: 16 * MIB });
+  const made = Volume.openSync(memory, { create: true });
+  made.fs.writeFileSync('/f', Buffer.alloc(5000, 1));
+  made.closeSync();
+  const size = await slowly(memory, async ({ fs: { promises } }) => {
+    const handles = await Promise.all([1, 2, 3].map(() => promises.open('/f', 'a')));
+    await Promise.all(handles.map((handle, i) => handle.write(Buffer.alloc(500 * (i + 1), 2 + i))));
+    for (const handle of handles) await handle.close();
+    return (await promises.stat('/f')).size;
+  });
+  expect(size).toBe(5000 + 500 + 1000 + 1500);
+});
+
+/**
+ * A clone of a whole file asked for the size of its source once and shared its blocks later. A byte
+ * that was appended in between was in the last block, behind the end of the target: it came to
+ * light when the target grew.
+ */
+it('a source that grows while it is cloned', async () => {
+  const memory = new MemoryDevice({ size: 16 * MIB });
+  const made = Volume.openSync(memory, { create: true });
+  made.fs.writeFileSync('/target', '');
+  made.closeSync();
+  await slowly(memory, async (volume) => {
+    const { promises } = volume.fs;
+    await promises.writeFile('/source', Buffer.alloc(10_000, 1));
+    const clone = volume.cloneRange('/source', '/target');
+    const append = promises.appendFile('/source', Buffer.alloc(1000, 2));
+    const length = await clone;
+    await append;
+    expect((await promises.stat('/target')).size).toBe(length);
+    await promises.truncate('/target', 12_288);
+    const bytes = (await promises.readFile('/target')) as Buffer;
+    expect(bytes.subarray(length).every((byte) => byte === 0)).toBe(true);
+  });
 });
