@@ -69,14 +69,21 @@ const CALLS: Readonly<Record<Exclude<Operation, keyof typeof CHANGES>, Call>> = 
 
 /** The least there may be, so that much has to be read again. */
 const CACHE_BYTES = 4 * 2 ** 20;
+/**
+ * Where counts reach their limit after three clones, a node that is changed has all its blocks
+ * copied at once: with the least memory, and dirty data in it, that may be `ENOMEM`.
+ */
+const CACHE_BYTES_COPYING = 16 * 2 ** 20;
 
 export class RametSide implements Disposable {
   volume: Volume;
   readonly #device = new MemoryDevice({ size: SIZE });
+  readonly #cacheBytes: number;
   readonly #fds = new Map<FileName, number>();
   readonly #free: number;
 
   constructor(options: VolumeOptions) {
+    this.#cacheBytes = options.countCap === undefined ? CACHE_BYTES : CACHE_BYTES_COPYING;
     this.volume = this.#open({ ...options, create: true });
     this.volume.syncSync();
     this.#free = this.#freeBlocks();
@@ -169,7 +176,7 @@ export class RametSide implements Disposable {
 
   #open(options: VolumeOptions): Volume {
     return Volume.openSync(this.#device, {
-      cacheBytes: CACHE_BYTES,
+      cacheBytes: this.#cacheBytes,
       commitIntervalMs: 0,
       ...options,
     });
