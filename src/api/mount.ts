@@ -45,9 +45,9 @@ export interface VolumeOptions {
   /** Blocks of the log of a new volume. */
   readonly logBlocks?: number | undefined;
   /**
-   * log2 of the bits of the widest count of a new volume, 1 to 4; 4 if it is left out. A block whose
-   * count is at the limit (3 with a 1) is copied instead of shared once more; with low limits that
-   * may be all the blocks of a node in one step, which needs `cacheBytes` of 16 MiB or more.
+   * log2 of the bits of the widest count of a new volume, 1 to 4; 4 if it is left out. A block
+   * whose count is at the limit (3 with a 1) is copied instead of shared once more; with low limits
+   * that may be all the blocks of a node in one step, which needs `cacheBytes` of 16 MiB or more.
    */
   readonly countCap?: CountWidth | undefined;
   /**
