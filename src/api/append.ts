@@ -10,10 +10,8 @@
  */
 import type { Plan } from '../base/index.ts';
 import type { Time } from '../format/index.ts';
-import type { LockRange } from '../iomap/index.ts';
+import { EVERYTHING, type LockRange } from '../iomap/index.ts';
 import { type Vnode, WriteFile } from '../volume/index.ts';
-
-const EVERYTHING: LockRange = { start: 0, end: Number.POSITIVE_INFINITY, exclusive: true };
 
 export class AppendFile extends WriteFile {
   #vnode!: Vnode;

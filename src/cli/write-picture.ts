@@ -11,7 +11,8 @@
  * that keep none. Each is a column, however many blocks it stands for.
  */
 import type { Extent, TraceEvent } from '../api/index.ts';
-import { BLOCK_SIZE, hex } from '../base/index.ts';
+import { BLOCK_SIZE, blocksFor, hex } from '../base/index.ts';
+import { counted } from './sizes.ts';
 
 export interface TracedWrite {
   readonly offset: number;
@@ -53,28 +54,24 @@ export function writePicture(write: TracedWrite): string[] {
 /** What the write waited for and what the device had to do, in words. */
 export function writeSummary({ events }: TracedWrite): string[] {
   const waits = events.filter((event): event is Of<'wait'> => event.event === 'wait');
-  const loads = waits.reduce((sum, { loads: count }) => sum + count, 0);
+  const loads = waits.reduce((sum, wait) => sum + wait.loads, 0);
   const copied = events.filter(({ event }) => event === 'copy').length;
   const zeroed = events.filter(({ event }) => event === 'zero').length;
   const runs = events.filter((event): event is Of<'place'> => event.event === 'place');
   const placed = runs.reduce((sum, { length }) => sum + length, 0) / BLOCK_SIZE;
   return [
-    `${count(loads, 'block')} had to be read first`,
-    `${count(copied, 'block')} copied from a source, ${zeroed} zeroed`,
-    `${count(placed, 'block')} written to the device, in ${count(runs.length, 'run')}`,
+    `${counted(loads, 'block')} had to be read first`,
+    `${counted(copied, 'block')} copied from a source, ${zeroed} zeroed`,
+    `${counted(placed, 'block')} written to the device, in ${counted(runs.length, 'run')}`,
   ];
 }
 
 const TITLE = 13;
 
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
-}
-
 function partsOf(start: number, end: number): Part[] {
   const first = Math.floor(start / BLOCK_SIZE);
-  const last = Math.ceil(end / BLOCK_SIZE);
-  const inner = Math.ceil(start / BLOCK_SIZE);
+  const last = blocksFor(end);
+  const inner = blocksFor(start);
   const innerEnd = Math.floor(end / BLOCK_SIZE);
   const cuts = [first, inner, Math.max(inner, innerEnd), last];
   return cuts

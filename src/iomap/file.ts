@@ -143,11 +143,8 @@ export abstract class IomapFile implements FolioOwner {
     const { folios } = this.pool;
     const folio = folios.find(this, Math.floor(offset / FOLIO_SIZE));
     if (folio === NO_FOLIO) return false;
-    return (
-      ((folios.dirty[folio] as number) &
-        (1 << (Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS))) !==
-      0
-    );
+    const block = Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS;
+    return ((folios.dirty[folio] as number) & (1 << block)) !== 0;
   }
 
   /**

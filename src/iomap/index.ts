@@ -22,7 +22,7 @@ export {
   type WriteOutcome,
 } from './mapping.ts';
 export { attempt } from './nowait.ts';
-export { type LockRange, RangeLock } from './range-lock.ts';
+export { EVERYTHING, type LockRange, RangeLock } from './range-lock.ts';
 export { BufferedRead } from './read.ts';
 export { Seek } from './seek.ts';
 export type { TracedMapping, TraceEvent, Tracer } from './trace.ts';

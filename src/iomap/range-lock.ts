@@ -27,6 +27,13 @@ export interface LockRange {
   readonly exclusive: boolean;
 }
 
+/** All of a file, wherever it ends, for nobody else. */
+export const EVERYTHING: LockRange = {
+  start: 0,
+  end: Number.POSITIVE_INFINITY,
+  exclusive: true,
+};
+
 /** Of locks that nobody uses: most of them, and every file has two. */
 const NOBODY: readonly Entry[] = [];
 

@@ -74,17 +74,17 @@ export class Space {
 
   /** Blocks that ordinary work could still be promised, once everything pending is idle. */
   get available(): number {
-    return Math.max(0, this.groups.free - this.reserved - this.unwritten - this.kept);
+    return Math.max(0, this.groups.free - this.#promised - this.kept);
   }
 
   /** True if `blocks` more can be promised or handed out now. */
   has(blocks: number, use: SpaceUse): boolean {
-    return this.groups.idle - this.reserved - this.unwritten - this.#keptFrom(use) >= blocks;
+    return this.groups.idle - this.#promised - this.#keptFrom(use) >= blocks;
   }
 
   /** True if `blocks` could be had after enough commits. */
   couldHave(blocks: number, use: SpaceUse): boolean {
-    return this.groups.free - this.reserved - this.unwritten - this.#keptFrom(use) >= blocks;
+    return this.groups.free - this.#promised - this.#keptFrom(use) >= blocks;
   }
 
   /**
@@ -173,6 +173,10 @@ export class Space {
       else this.groups.makeIdle(block);
     }
     this.#freedBefore = closed.concat(kept);
+  }
+
+  get #promised(): number {
+    return this.reserved + this.unwritten;
   }
 
   #keptFrom(use: SpaceUse): number {

@@ -23,8 +23,6 @@ import {
 import {
   type CloneRangeMutation,
   MAP_FANOUT,
-  rootDetail,
-  rootRole,
   SLOT_WORDS,
   SlotRole,
   slotHasBlock,
@@ -35,6 +33,7 @@ import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
 import { checkWritable } from './mutate.ts';
+import { forEachDataRoot } from './roots.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -204,13 +203,9 @@ export class CloneRange extends PlannedOperation<number> {
   #planWhole(plan: Plan): boolean {
     const { cow, maps, inodes, reclaimer, store } = this.#engine;
     const [source, target] = [this.#source, this.#target];
-    const [role, detail] = [
-      rootRole(source.kind, source.depth),
-      rootDetail(source.kind, source.depth),
-    ];
-    for (let at = 0; at < ATTRIBUTES_AT; at += SLOT_WORDS) {
-      if (slotHasBlock(source.slots, at)) cow.planShare(source.slots, at, role, detail, plan);
-    }
+    forEachDataRoot(source, (at, role, detail) => {
+      cow.planShare(source.slots, at, role, detail, plan);
+    });
     maps.planCut(target, 0, inodes.planShared, plan);
     reclaimer.planAdd(1, plan);
     inodes.planRewrite(target, plan);
@@ -220,14 +215,8 @@ export class CloneRange extends PlannedOperation<number> {
   #shareWhole(): void {
     const { cow, maps, inodes, reclaimer } = this.#engine;
     const [source, target] = [this.#source, this.#target];
-    const [role, detail] = [
-      rootRole(source.kind, source.depth),
-      rootDetail(source.kind, source.depth),
-    ];
     const slots = source.slots.slice(0, ATTRIBUTES_AT);
-    for (let at = 0; at < ATTRIBUTES_AT; at += SLOT_WORDS) {
-      if (slotHasBlock(slots, at)) cow.share(slots, at, role, detail);
-    }
+    forEachDataRoot(source, (at, role, detail) => cow.share(slots, at, role, detail));
     inodes.claim(target);
     this.#drop(0, Number.POSITIVE_INFINITY);
     maps.cut(target, 0, reclaimer.add);

@@ -15,8 +15,6 @@ import { FilesystemError, type InodeNumber, type Plan } from '../base/index.ts';
 import {
   type CloneMutation,
   InodeFlag,
-  rootDetail,
-  rootRole,
   SLOT_WORDS,
   SlotRole,
   slotHasBlock,
@@ -24,9 +22,9 @@ import {
 } from '../format/index.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
-import { SLOT_PLACES } from './inodes.ts';
 import { checkParent, Mutate, stampDirectory } from './mutate.ts';
-import { ATTRIBUTES_AT, LINKS_AT, Realm, type Vnode } from './vnode.ts';
+import { forEachRoot } from './roots.ts';
+import { LINKS_AT, Realm, type Vnode } from './vnode.ts';
 
 /** Rounds of draining before writers are made to wait. */
 const OPEN_ROUNDS = 2;
@@ -73,14 +71,9 @@ export class Clone extends Mutate<Vnode> {
     if (!inodes.planClaim(parent, plan, source)) return false;
     const above = inodes.planShared;
     if (!trees.planInsert(parent.entries, key, above, plan)) return false;
-    const role = rootRole(source.kind, source.depth);
-    const detail = rootDetail(source.kind, source.depth);
-    for (const at of SLOT_PLACES) {
-      if (!slotHasBlock(source.slots, at)) continue;
-      if (at === LINKS_AT) continue;
-      if (at === ATTRIBUTES_AT) cow.planShare(source.slots, at, SlotRole.MAP, 0, plan);
-      else cow.planShare(source.slots, at, role, detail, plan);
-    }
+    forEachRoot(source, (at, role, detail) => {
+      if (at !== LINKS_AT) cow.planShare(source.slots, at, role, detail, plan);
+    });
     const links = this.#linkTable();
     if (links !== undefined) {
       cow.planShare(links.slots, LINKS_AT, SlotRole.KEYED, TreeKind.LINKS, plan);
@@ -172,14 +165,9 @@ export class Clone extends Mutate<Vnode> {
   #shareSlots(vnode: Vnode, links: Vnode | undefined): void {
     const { cow } = this.engine;
     const { slots } = vnode;
-    const role = rootRole(vnode.kind, vnode.depth);
-    const detail = rootDetail(vnode.kind, vnode.depth);
     slots.set(this.#source.slots);
     slots.fill(0, LINKS_AT, LINKS_AT + SLOT_WORDS);
-    for (let at = 0; at < ATTRIBUTES_AT; at += SLOT_WORDS) {
-      if (slotHasBlock(slots, at)) cow.share(slots, at, role, detail);
-    }
-    if (slotHasBlock(slots, ATTRIBUTES_AT)) cow.share(slots, ATTRIBUTES_AT, SlotRole.MAP, 0);
+    forEachRoot(vnode, (at, role, detail) => cow.share(slots, at, role, detail));
     if (links === undefined) return;
     slots.set(links.slots.subarray(LINKS_AT, LINKS_AT + SLOT_WORDS), LINKS_AT);
     cow.share(slots, LINKS_AT, SlotRole.KEYED, TreeKind.LINKS);

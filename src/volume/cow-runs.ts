@@ -21,8 +21,6 @@ const RUNS_MAX = 1024;
 
 interface Run {
   readonly vnode: Vnode;
-  /** File block that the run begins with. */
-  readonly first: number;
   readonly start: Block;
   /** One for each place that was used. */
   readonly used: Uint8Array;
@@ -95,7 +93,7 @@ export class CowRuns {
       return undefined;
     }
     if (this.#runs.size >= RUNS_MAX) this.#dropOldest();
-    const run = { vnode, first: base, start: block, used: new Uint8Array(this.unit) };
+    const run = { vnode, start: block, used: new Uint8Array(this.unit) };
     this.#runs.set(key, run);
     return run;
   }

@@ -339,12 +339,13 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     for (let i = 0; i < answer.sourceCount; i++) {
       const source = answer.sources[i] as Mapping;
       if (source.type !== MappingType.MAPPED) continue;
-      const shared = above || this.#isShared(vnode, source, source.offset, plan);
+      // The blocks of a source have their slots in one node: the way to it is one.
+      const way = above || this.parts.maps.isShared(vnode, source.offset / BLOCK_SIZE, plan);
+      const shared = way === false ? this.#isNamedTwice(source, source.offset, plan) : way;
       if (shared === undefined) return i > 0 && answer.cut(i);
       if (shared) source.flags |= MappingFlag.SHARED;
-      for (let at = source.offset + BLOCK_SIZE; !above && at < source.end; at += BLOCK_SIZE) {
-        const next = this.#isShared(vnode, source, at, plan);
-        if (next === shared) continue;
+      for (let at = source.offset + BLOCK_SIZE; !way && at < source.end; at += BLOCK_SIZE) {
+        if (this.#isNamedTwice(source, at, plan) === shared) continue;
         source.length = at - source.offset;
         return answer.cut(i + 1);
       }
@@ -352,14 +353,11 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     return true;
   }
 
-  /** Whether a block of a source, or a node on the way to it, is named more than once. */
-  #isShared(vnode: Vnode, source: Mapping, at: number, plan: Plan): boolean | undefined {
-    const { store, maps } = this.parts;
-    const shared = maps.isShared(vnode, at / BLOCK_SIZE, plan);
-    if (shared !== false) return shared;
+  /** Whether more than one slot names a block of a source; undefined: the plan has needs. */
+  #isNamedTwice(source: Mapping, at: number, plan: Plan): boolean | undefined {
+    const { groups } = this.parts.store;
     const block = ((source.address + at - source.offset) / BLOCK_SIZE) as Block;
-    if (!store.groups.wantNamed(block, plan)) return undefined;
-    return store.groups.count(block) > 1;
+    return groups.wantNamed(block, plan) ? groups.count(block) > 1 : undefined;
   }
 
   /** Adds the run that begins at the position: slots that follow each other on the device. */

@@ -5,19 +5,11 @@
  * orphans, where the next mount finds it if the last close never comes.
  */
 import { assert, type Operation, type Plan } from '../base/index.ts';
-import {
-  InodeFlag,
-  InodeKind,
-  rootDetail,
-  rootRole,
-  SLOT_WORDS,
-  SlotRole,
-  slotHasBlock,
-  type Time,
-  TreeKind,
-} from '../format/index.ts';
+import { InodeFlag, InodeKind, SlotRole, type Time } from '../format/index.ts';
+import { EVERYTHING } from '../iomap/index.ts';
 import type { Engine } from './engine.ts';
-import { ATTRIBUTES_AT, LINKS_AT, type Vnode } from './vnode.ts';
+import { forEachRoot } from './roots.ts';
+import type { Vnode } from './vnode.ts';
 
 /** Plans {@link removeName}. False if the plan has needs. */
 export function planRemoveName(
@@ -44,8 +36,7 @@ export function planForget(
   by: Operation<unknown>,
   plan: Plan,
 ): boolean {
-  const everything = { start: 0, end: Infinity, exclusive: true };
-  if (!vnode.cowLock.free(by, everything, plan)) return false;
+  if (!vnode.cowLock.free(by, EVERYTHING, plan)) return false;
   if (vnode.opens > 0) return planOrphan(engine, vnode, plan);
   return planDiscard(engine, vnode, plan);
 }
@@ -95,8 +86,7 @@ export function planForgetBelow(
 ): boolean {
   for (const vnode of engine.table.all) {
     if (vnode === top || !vnode.isWithin(top)) continue;
-    const everything = { start: 0, end: Infinity, exclusive: true };
-    vnode.cowLock.free(by, everything, plan);
+    vnode.cowLock.free(by, EVERYTHING, plan);
     if (vnode.opens > 0) planEstrange(engine, vnode, plan);
   }
   return plan.ready;
@@ -221,20 +211,6 @@ function discard(engine: Engine, vnode: Vnode): void {
   engine.inodes.untouch(vnode);
   vnode.holder = undefined;
   if (vnode.holds === 0) table.drop(vnode);
-}
-
-/** Calls `visit` with every slot of an inode that names a block. */
-export function forEachRoot(
-  vnode: Vnode,
-  visit: (at: number, role: SlotRole, detail: number) => void,
-): void {
-  const role = rootRole(vnode.kind, vnode.depth);
-  const detail = rootDetail(vnode.kind, vnode.depth);
-  for (let at = 0; at < ATTRIBUTES_AT; at += SLOT_WORDS) {
-    if (slotHasBlock(vnode.slots, at)) visit(at, role, detail);
-  }
-  if (slotHasBlock(vnode.slots, ATTRIBUTES_AT)) visit(ATTRIBUTES_AT, SlotRole.MAP, 0);
-  if (slotHasBlock(vnode.slots, LINKS_AT)) visit(LINKS_AT, SlotRole.KEYED, TreeKind.LINKS);
 }
 
 function orphanName(vnode: Vnode): string {

@@ -4,10 +4,10 @@
  * The new map is made beside the old one, as that of an inode without a name. It begins as the same
  * map, shared by its root and cut where the range begins; behind that every slot of the old map
  * gets one reference more at its new place, a megabyte in each turn. If what moves, moves by whole
- * megabytes, the slots are those of nodes. Then, in one turn, the two
- * inodes change their maps. Until then the file is what it was, and a crash leaves it so: the
- * nameless inode is an orphan, which the next mount gives back. Promises of space stay with the old
- * map: what is moved is data and holes.
+ * megabytes, the slots are those of nodes. Then, in one turn, the two inodes change their maps.
+ * Until then the file is what it was, and a crash leaves it so: the nameless inode is an orphan,
+ * which the next mount gives back. Promises of space stay with the old map: what is moved is data
+ * and holes.
  *
  * The whole file is held in both locks meanwhile. Readers see the old file, then the new one.
  */
@@ -25,25 +25,23 @@ import {
   copySlot,
   InodeKind,
   MAP_FANOUT,
-  rootDetail,
-  rootRole,
   SLOT_WORDS,
   SlotRole,
   slotBlock,
   slotHasBlock,
 } from '../format/index.ts';
+import { EVERYTHING } from '../iomap/index.ts';
 import { MapPosition } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
 import { checkWritable } from './mutate.ts';
 import { freeOrphan, makeOrphan, planFreeOrphan, planOrphan } from './removal.ts';
+import { forEachDataRoot } from './roots.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
 /** Parts of the old map that one turn passes over without finding data. */
 const TURN_HOLES = 64;
-
-const EVERYTHING = { start: 0, end: Number.POSITIVE_INFINITY, exclusive: true };
 
 type Phase = 'begin' | 'cut' | 'copy' | 'swap' | 'free';
 
@@ -186,7 +184,9 @@ export class Shift extends PlannedOperation<void> {
     this.#other.realm = vnode.realm;
     this.#other.holds = 1;
     if (!planOrphan(this.#engine, this.#other, plan)) return;
-    this.#forEachRoot((at, role, detail) => cow.planShare(vnode.slots, at, role, detail, plan));
+    forEachDataRoot(vnode, (at, role, detail) =>
+      cow.planShare(vnode.slots, at, role, detail, plan),
+    );
     store.settle(plan, 'normal');
   }
 
@@ -207,18 +207,11 @@ export class Shift extends PlannedOperation<void> {
     other.unlinked = true;
     // A saturated target is copied for the slot that shares it: the other's, not the file's own.
     other.slots.set(vnode.slots.subarray(0, ATTRIBUTES_AT));
-    this.#forEachRoot((at, role, detail) => cow.share(other.slots, at, role, detail));
+    forEachDataRoot(vnode, (at, role, detail) => cow.share(other.slots, at, role, detail));
     other.depth = vnode.depth;
     other.size = Math.max(vnode.size, this.#newSize);
     makeOrphan(this.#engine, other);
     this.#phase = 'cut';
-  }
-
-  #forEachRoot(visit: (at: number, role: SlotRole, detail: number) => void): void {
-    const { slots, kind, depth } = this.#vnode;
-    for (let at = 0; at < ATTRIBUTES_AT; at += SLOT_WORDS) {
-      if (slotHasBlock(slots, at)) visit(at, rootRole(kind, depth), rootDetail(kind, depth));
-    }
   }
 
   #planCut(plan: Plan): void {
@@ -245,9 +238,10 @@ export class Shift extends PlannedOperation<void> {
     const { cow, inodes, maps, store } = this.#engine;
     this.#blocks = 0;
     if (!this.#findData(plan) || this.#blocks === 0) return;
-    if (!maps.getSlots(this.#vnode, this.#from, this.#slots, this.#blocks, plan)) return;
+    this.#whole = false;
+    if (!this.#isLost && !this.#planNode(plan)) return;
+    if (!this.#whole && !this.#getSlots(plan)) return;
     if (this.#isLost) return;
-    if (!this.#planNode(plan)) return;
     for (let i = 0; !this.#whole && i < this.#blocks; i++) {
       const at = i * SLOT_WORDS;
       if (slotHasBlock(this.#slots, at)) cow.planShare(this.#slots, at, SlotRole.DATA, 0, plan);
@@ -260,6 +254,11 @@ export class Shift extends PlannedOperation<void> {
     store.settle(plan, 'normal');
   }
 
+  #getSlots(plan: Plan): boolean {
+    const { maps } = this.#engine;
+    return maps.getSlots(this.#vnode, this.#from, this.#slots, this.#blocks, plan);
+  }
+
   /** Blocks that a node maps from here on. */
   get #nodeBlocks(): number {
     return Math.min(MAP_FANOUT, blocksFor(this.#vnode.size) - this.#from);
@@ -268,7 +267,6 @@ export class Shift extends PlannedOperation<void> {
   /** Whether the turn moves a node as it is: then that is planned. False: the plan has needs. */
   #planNode(plan: Plan): boolean {
     const { cow, maps, store } = this.#engine;
-    this.#whole = false;
     const aligned = this.#count % MAP_FANOUT === 0 && this.#from % MAP_FANOUT === 0;
     if (!aligned) return true;
     const position = this.#position;
@@ -310,7 +308,7 @@ export class Shift extends PlannedOperation<void> {
     const { cow, inodes, maps } = this.#engine;
     const slots = this.#slots;
     const lost = this.#isLost;
-    if (this.#blocks > 0 && !lost && this.#whole) {
+    if (this.#blocks > 0 && this.#whole) {
       this.#copyNode();
       return;
     }

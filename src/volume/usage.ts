@@ -35,7 +35,7 @@ import {
 import { blockKind, KeyedPosition, visitSlots } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
 import { readRecord, recordInode } from './inode-record.ts';
-import { forEachRoot } from './removal.ts';
+import { forEachRoot } from './roots.ts';
 import type { Vnode } from './vnode.ts';
 
 /** Bytes of blocks, data and metadata. */

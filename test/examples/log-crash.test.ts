@@ -11,7 +11,7 @@ import { type Completion, MemoryDevice } from '../../src/device/index.ts';
 import { CrashDevice, crashChoices, Random, Schedule } from '../../src/testing/index.ts';
 import { holds } from '../iomap/property.ts';
 import { emptyImage, LogWorld, mounted, SPECIAL } from './log-world.ts';
-import { type Action, histories } from './oracle.ts';
+import { type Action, histories, startTogether } from './oracle.ts';
 
 const ROOMY = emptyImage(256);
 /** So tight that every write has to sync, and the log goes through holes. */
@@ -99,17 +99,7 @@ async function crashTogether(history: readonly Action[], seed: number, image: Ui
   const device = new CrashDevice({ image, schedule });
   const pause = () => schedule.submit(() => {});
   const world = new LogWorld(device, mounted(MemoryDevice.from(image)), pause);
-  const work: Promise<unknown>[] = [];
-  const failures: unknown[] = [];
-  for (const action of history) {
-    const operation = world.operation(action);
-    if (operation !== undefined) {
-      work.push(world.driver.start(operation).catch((error) => failures.push(error)));
-    }
-    for (let n = random.below(5); n > 0 && schedule.step(); n--) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
+  const { work, failures } = await startTogether(world, history, { schedule, random });
   inspect(world, random);
   device.cutPower();
   await schedule.run(Promise.all(work));

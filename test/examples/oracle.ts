@@ -4,25 +4,11 @@
  */
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import {
-  BLOCK_SIZE,
-  blocksFor,
-  equalBytes,
-  errorCode,
-  type Operation,
-} from '../../src/base/index.ts';
+import { BLOCK_SIZE, blocksFor, errorCode, type Operation } from '../../src/base/index.ts';
 import type { Driver } from '../../src/drive/index.ts';
-import {
-  BufferedRead,
-  BufferedWrite,
-  type BufferPool,
-  type IomapFile,
-  Punch,
-  Truncate,
-  ZeroRange,
-} from '../../src/iomap/index.ts';
+import { type BufferPool, Punch, Truncate, ZeroRange } from '../../src/iomap/index.ts';
 import { Random, type Schedule } from '../../src/testing/index.ts';
-import { expectSame } from '../iomap/rig.ts';
+import { type Pair, resize, TrackedRead, TrackedWrite } from '../iomap/tracked.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'] as const;
 /** What every filesystem has; those that are named twice come twice as often. */
@@ -56,11 +42,6 @@ export function histories(blocks: number, special: readonly string[]): fc.Arbitr
   const create = { do: 'create', other: 'c', at: 0, length: 1, seed: 0 };
   const start = NAMES.slice(0, 3).map((name): Action => ({ ...create, name }));
   return fc.array(action, { maxLength: 50, size: 'max' }).map((actions) => [...start, ...actions]);
-}
-
-export interface Pair {
-  readonly file: IomapFile;
-  bytes: Uint8Array;
 }
 
 /** A filesystem, and what it should hold. */
@@ -160,12 +141,12 @@ export function runAtOnce(world: World, history: readonly Action[], mayFail: str
   world.compare();
 }
 
-/** Starts one action after the other, with a few completions in between, and lets all end. */
-export async function runTogether(
+/** Starts one action after the other, with a few completions in between. */
+export async function startTogether(
   world: World,
   history: readonly Action[],
-  { schedule, random, mayFail = [] }: { schedule: Schedule; random: Random; mayFail?: string[] },
-): Promise<void> {
+  { schedule, random }: { schedule: Schedule; random: Random },
+): Promise<{ work: Promise<unknown>[]; failures: unknown[] }> {
   const work: Promise<unknown>[] = [];
   const failures: unknown[] = [];
   for (const action of history) {
@@ -177,6 +158,16 @@ export async function runTogether(
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
+  return { work, failures };
+}
+
+/** The same, and lets all end. */
+export async function runTogether(
+  world: World,
+  history: readonly Action[],
+  { schedule, random, mayFail = [] }: { schedule: Schedule; random: Random; mayFail?: string[] },
+): Promise<void> {
+  const { work, failures } = await startTogether(world, history, { schedule, random });
   await schedule.run(Promise.all(work));
   for (const error of failures) if (!mayFail.includes(errorCode(error) ?? '')) throw error;
   for (const read of world.comparisons()) await schedule.run(world.driver.start(read));
@@ -185,56 +176,6 @@ export async function runTogether(
 /** Blocks that a write of these bytes touches. */
 export function blocksOf({ at, length }: Action): number {
   return blocksFor(at + length) - Math.floor(at / BLOCK_SIZE);
-}
-
-class TrackedWrite extends BufferedWrite {
-  readonly #pair: Pair;
-  readonly #at: number;
-  readonly #data: Uint8Array;
-
-  constructor(pair: Pair, at: number, data: Uint8Array) {
-    super();
-    this.#pair = pair;
-    this.#at = at;
-    this.#data = data;
-    this.begin(pair.file, at, data);
-  }
-
-  protected override wrote(position: number, length: number): void {
-    const from = position - this.#at;
-    resize(this.#pair, Math.max(this.#pair.bytes.length, position + length));
-    this.#pair.bytes.set(this.#data.subarray(from, from + length), position);
-  }
-}
-
-/** A read of one chunk: what it found is what is there in the turn in which it ends. */
-class TrackedRead extends BufferedRead {
-  readonly #pair: Pair;
-  readonly #at: number;
-  readonly #target: Uint8Array;
-
-  constructor(pair: Pair, at: number, length: number) {
-    super();
-    this.#pair = pair;
-    this.#at = at;
-    this.#target = new Uint8Array(Math.min(length, pair.file.pool.chunkSize));
-    this.begin(pair.file, at, this.#target.length, this.#target);
-  }
-
-  protected override finish(length: number): true {
-    const { file, bytes } = this.#pair;
-    const wanted = bytes.subarray(this.#at, this.#at + this.#target.length);
-    const found = this.#target.subarray(0, length);
-    // It is asked very often, and saying what is wrong takes time.
-    if (!equalBytes(found, wanted)) expectSame(found, wanted, `file ${file.id} from ${this.#at}`);
-    return super.finish(length);
-  }
-}
-
-function resize(pair: Pair, size: number): void {
-  const bytes = new Uint8Array(size);
-  bytes.set(pair.bytes.subarray(0, size));
-  pair.bytes = bytes;
 }
 
 function clear(pair: Pair, at: number, length: number): void {

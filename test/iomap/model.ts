@@ -2,22 +2,22 @@
  * Model: what files must hold, as plain bytes, changed in the very turn in which the toy changes.
  *
  * Operations run side by side and end in any order, but each chunk is applied in one turn. The
- * tracked operations here do to the model what they do to the file in that turn, and a read is
- * compared in the turn in which it is done. So the model is exact, however operations overlap.
+ * tracked operations (tracked.ts) do to the model what they do to the file in that turn, and a read
+ * is compared in the turn in which it is done. So the model is exact, however operations overlap.
  */
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import type { Operation } from '../../src/base/index.ts';
-import { BufferedRead, BufferedWrite, Truncate } from '../../src/iomap/index.ts';
-import { B, expectSame, noise, type Rig } from './rig.ts';
+import { Truncate } from '../../src/iomap/index.ts';
+import { B, noise, type Rig } from './rig.ts';
 import { Reflink, ToyFile } from './toy-filesystem.ts';
+import { type Pair, resize, TrackedRead, TrackedWrite } from './tracked.ts';
 
 /** Files in a history: at most this many, clones included. */
 const FILES_MAX = 4;
 
-export interface Pair {
+interface ToyPair extends Pair {
   readonly file: ToyFile;
-  bytes: Uint8Array;
 }
 
 export type Action =
@@ -71,7 +71,7 @@ function actions({ blocks, length }: Bounds): fc.Arbitrary<Action> {
 
 export class Model {
   readonly rig: Rig;
-  readonly pairs: Pair[];
+  readonly pairs: ToyPair[];
   #clones = 0;
 
   constructor(rig: Rig) {
@@ -81,7 +81,7 @@ export class Model {
 
   /** The operation that does it to file and model; undefined if it is done already. */
   operation(action: Action): Operation<unknown> | undefined {
-    const pair = this.pairs[('file' in action ? action.file : 0) % this.pairs.length] as Pair;
+    const pair = this.pairs[('file' in action ? action.file : 0) % this.pairs.length] as ToyPair;
     switch (action.do) {
       case 'write':
         return new TrackedWrite(pair, action.at, noise(action.length, action.seed));
@@ -128,53 +128,11 @@ export class Model {
   }
 }
 
-class TrackedWrite extends BufferedWrite {
-  readonly #pair: Pair;
-  readonly #at: number;
-  readonly #data: Uint8Array;
-
-  constructor(pair: Pair, at: number, data: Uint8Array) {
-    super();
-    this.#pair = pair;
-    this.#at = at;
-    this.#data = data;
-    this.begin(pair.file, at, data);
-  }
-
-  protected override wrote(position: number, length: number): void {
-    const from = position - this.#at;
-    resize(this.#pair, Math.max(this.#pair.bytes.length, position + length));
-    this.#pair.bytes.set(this.#data.subarray(from, from + length), position);
-  }
-}
-
-/** A read of one chunk: what it found is what is there in the turn in which it ends. */
-class TrackedRead extends BufferedRead {
-  readonly #pair: Pair;
-  readonly #at: number;
-  readonly #target: Uint8Array;
-
-  constructor(pair: Pair, at: number, length: number) {
-    super();
-    this.#pair = pair;
-    this.#at = at;
-    this.#target = new Uint8Array(Math.min(length, pair.file.pool.chunkSize));
-    this.begin(pair.file, at, this.#target.length, this.#target);
-  }
-
-  protected override finish(length: number): true {
-    const { file, bytes } = this.#pair;
-    const wanted = bytes.subarray(this.#at, this.#at + this.#target.length);
-    expectSame(this.#target.subarray(0, length), wanted, `file ${file.id} from ${this.#at}`);
-    return super.finish(length);
-  }
-}
-
 class TrackedReflink extends Reflink {
-  readonly #pair: Pair;
-  readonly #cloned: (clone: Pair) => void;
+  readonly #pair: ToyPair;
+  readonly #cloned: (clone: ToyPair) => void;
 
-  constructor(pair: Pair, cloned: (clone: Pair) => void) {
+  constructor(pair: ToyPair, cloned: (clone: ToyPair) => void) {
     super(pair.file);
     this.#pair = pair;
     this.#cloned = cloned;
@@ -184,14 +142,4 @@ class TrackedReflink extends Reflink {
     this.#cloned({ file, bytes: this.#pair.bytes.slice() });
     return super.finish(file);
   }
-}
-
-function resize(pair: Pair, size: number): void {
-  if (size <= pair.bytes.length) {
-    pair.bytes = pair.bytes.slice(0, size);
-    return;
-  }
-  const longer = new Uint8Array(size);
-  longer.set(pair.bytes);
-  pair.bytes = longer;
 }

@@ -54,7 +54,6 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
     this.pool = new iomap.BufferPool(cache, this, dirtyLimit);
     this.counts = new Uint16Array(blockCount);
     this.checksums = new Uint32Array(blockCount);
-    cache.relief = (asker) => this.pool.relief(asker);
   }
 
   /** Blocks that can still be promised. */
