@@ -79,6 +79,8 @@ export class Plan {
   readonly ahead: Io[] = [];
   /** While it is set, what is needed goes to {@link ahead}. */
   early = false;
+  /** Transfers that must have ended, well or not: what others asked for. */
+  readonly behind: Io[] = [];
   /** Operations that must have ended first: a commit, the holder of a range lock, ... */
   readonly after: Operation<unknown>[] = [];
   /** Frames that were loaded for this operation; they stay pinned until it ends. */
@@ -103,6 +105,7 @@ export class Plan {
     // Mostly they are empty, and setting a length is a call into the runtime.
     if (this.io.length > 0) this.io.length = 0;
     if (this.after.length > 0) this.after.length = 0;
+    if (this.behind.length > 0) this.behind.length = 0;
     if (this.ahead.length > 0) this.ahead.length = 0;
     this.blocks = 0;
     this.twins = 0;
@@ -111,7 +114,7 @@ export class Plan {
 
   /** True if nothing is missing: applying may begin. */
   get ready(): boolean {
-    return this.io.length === 0 && this.after.length === 0;
+    return this.io.length === 0 && this.after.length === 0 && this.behind.length === 0;
   }
 
   /** Adds a transfer, once. A round of planning is one turn, so its number tells. */
@@ -119,6 +122,11 @@ export class Plan {
     if (io.round === this.#round) return;
     io.round = this.#round;
     (this.early ? this.ahead : this.io).push(io);
+  }
+
+  /** Asks that somebody else's transfer end first; if it fails, that is not for this plan. */
+  followIo(io: Io): void {
+    if (!this.behind.includes(io)) this.behind.push(io);
   }
 
   /** Asks that `operation` end first. */

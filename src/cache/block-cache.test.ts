@@ -134,6 +134,20 @@ describe('BlockCache.want()', () => {
     expect([plan.io.length, plan.after]).toEqual([1, []]);
   });
 
+  it('waits for a load of somebody else, well or not, if there is no relief', () => {
+    const cache = newCache();
+    for (let i = 1; i < FRAMES; i++) cache.take();
+    const other = newPlan();
+    const io = want(cache, other, 5) as Io;
+    const plan = newPlan();
+    cache.want(plan, block(6), 0, 0, KIND);
+    expect([plan.io, plan.behind, plan.ready]).toEqual([[], [io], false]);
+    answer(io, new Error('no'));
+    cache.unpin(other);
+    plan.restart();
+    expect(want(cache, plan, 6)).toBe(plan.io[0]);
+  });
+
   it('refuses an operation that needs half the cache at once', () => {
     const cache = newCache();
     const plan = newPlan();

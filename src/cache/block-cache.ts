@@ -196,15 +196,15 @@ export class BlockCache {
   }
 
   #seekRelief(plan: Plan): void {
-    if (plan.io.length > 0 || plan.after.length > 0) return;
+    if (!plan.ready) return;
     const relief = this.relief?.(plan);
     if (relief !== undefined) {
       plan.follow(relief);
       return;
     }
-    // Others are loading: when one of them is done, frames may be free.
+    // Others are loading: when one of them is done, well or not, frames may be free.
     for (const load of this.#loading.values()) {
-      plan.need(load);
+      plan.followIo(load);
       return;
     }
     throw tooLarge(this.busy);

@@ -135,6 +135,29 @@ describe.each(['sync', 'slow'] as const)('Driver.start() on a %s device', (kind)
     expect(failing.done).toBe(true);
   });
 
+  it('V3: follows a transfer to its end, well or not', async () => {
+    const { driver, device, schedule } = rigs[kind]();
+    device.inject({ on: 'read', effect: 'fail', times: 1 });
+    const io = reading();
+    const follower = new Rounds('follower', (plan) => {
+      if (io.error === undefined) plan.followIo(io);
+    });
+    expect(await schedule.run(driver.start(follower))).toBe('follower');
+    expect([io.error, device.counters.reads]).toMatchObject([{ code: 'EIO' }, 1]);
+  });
+
+  it('V1: submits a transfer once though one that is followed needs it first', async () => {
+    const { driver, device, schedule } = rigs[kind]();
+    const io = reading();
+    const other = new Rounds('other', until(io));
+    const follower = new Rounds('follower', (plan) => {
+      until(io)(plan);
+      following(other)(plan);
+    });
+    expect(await schedule.run(driver.start(follower))).toBe('follower');
+    expect(device.counters.reads).toBe(1);
+  });
+
   it('tries another transfer if one names it, and only then is done with the first', async () => {
     const { driver, device, schedule } = rigs[kind]();
     const copy = reading(8192);

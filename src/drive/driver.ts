@@ -6,8 +6,8 @@
  *     plan is in flight any more.
  * V2. On a device that declares `sync` nothing is in flight when JavaScript returns to the event
  *     loop, through {@link Driver.start} too.
- * V3. An operation that follows another goes on when that has ended, well or not. Only if the other
- *     was started for its sake does the other's error become its own.
+ * V3. An operation that follows another, or a transfer, goes on when that has ended, well or not.
+ *     Only if the other operation was started for its sake does its error become the follower's.
  */
 import { AssertionError, DeviceError, type Io, type Operation } from '../base/index.ts';
 import type { Completion, Device } from '../device/index.ts';
@@ -126,9 +126,12 @@ export class Driver {
     if (plan.pause) waits.push(this.pause());
     this.#submit(plan.io);
     this.#submit(plan.ahead);
-    for (const io of plan.io) {
-      const flight = this.#inFlight.get(io);
-      if (flight !== undefined) waits.push(flight);
+    this.#submit(plan.behind);
+    for (const needs of [plan.io, plan.behind]) {
+      for (const io of needs) {
+        const flight = this.#inFlight.get(io);
+        if (flight !== undefined) waits.push(flight);
+      }
     }
     const failed = (await Promise.allSettled(waits)).find(({ status }) => status === 'rejected');
     if (operation.done) return;
@@ -152,9 +155,10 @@ export class Driver {
       operation.fail(error as Error);
       return;
     }
-    if (plan.io.length > 0) {
+    if (plan.io.length > 0 || plan.behind.length > 0) {
       if (!this.#device.sync) this.#refuse(operation);
-      this.#submit(plan.ahead.length > 0 ? [...plan.io, ...plan.ahead] : plan.io);
+      const more = plan.ahead.length > 0 || plan.behind.length > 0;
+      this.#submit(more ? [...plan.io, ...plan.ahead, ...plan.behind] : plan.io);
     }
     this.#report(operation);
   }
@@ -182,8 +186,12 @@ export class Driver {
   }
 
   #submit(requests: readonly Io[]): void {
-    const fresh = requests.filter((io) => !this.#inFlight.has(io));
-    for (const io of fresh) io.submitted = true;
+    const fresh: Io[] = [];
+    for (const io of requests) {
+      if (io.submitted) continue;
+      io.submitted = true;
+      fresh.push(io);
+    }
     for (const transfer of mergeIo(fresh)) {
       const flight = this.#transfer(transfer);
       if (flight === undefined) continue;
