@@ -27,7 +27,7 @@ import {
   SlotRole,
   slotHasBlock,
 } from '../format/index.ts';
-import { DirtyChunk, type UnmapRange } from '../iomap/index.ts';
+import { DirtyChunk, EVERYTHING, type UnmapRange } from '../iomap/index.ts';
 import { MapPosition } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
@@ -53,6 +53,8 @@ export class CloneRange extends PlannedOperation<number> {
   readonly #move: InlineMove;
   readonly #slots = new Uint32Array(MAP_FANOUT * SLOT_WORDS);
   readonly #position = new MapPosition();
+  /** End of the source, as far as is known now. */
+  #sourceSize = 0;
   /** Bytes to clone, as far as is known now, and how many of them are done. */
   #length = 0;
   #done = 0;
@@ -124,7 +126,9 @@ export class CloneRange extends PlannedOperation<number> {
   #hold(plan: Plan): boolean {
     const { offset, length } = this.#record;
     const end = length === 0 ? Number.POSITIVE_INFINITY : roundUp(offset + length, BLOCK_SIZE);
-    const range = { start: offset, end, exclusive: true };
+    // Within one file the source's end, too, must stay what it was: all of the file is held.
+    const self = this.#source === this.#target;
+    const range = self ? EVERYTHING : { start: offset, end, exclusive: true };
     if (!this.#target.lock.acquire(this, range, plan)) return false;
     return this.#target.cowLock.free(this, range, plan);
   }
@@ -132,7 +136,9 @@ export class CloneRange extends PlannedOperation<number> {
   /** The number of bytes. @throws {FilesystemError} `EINVAL` as the kernel has it, `EFBIG` */
   #check(): number {
     const { sourceOffset, offset } = this.#record;
-    const { size } = this.#source;
+    // What this very operation adds to the file is not of the source.
+    if (this.#source !== this.#target || this.#done === 0) this.#sourceSize = this.#source.size;
+    const size = this.#sourceSize;
     const length = this.#record.length === 0 ? size - sourceOffset : this.#record.length;
     const end = sourceOffset + length;
     if (length < 0 || end > size) throw invalid(`bytes ${sourceOffset} to ${end} of ${size}`);
@@ -143,7 +149,8 @@ export class CloneRange extends PlannedOperation<number> {
     }
     // A last part of a block has nothing after it in the source; nor may it have in the target.
     const partial = length % BLOCK_SIZE !== 0;
-    if (partial && (end < size || offset + length < this.#target.size)) {
+    const targetSize = this.#source === this.#target ? size : this.#target.size;
+    if (partial && (end < size || offset + length < targetSize)) {
       throw invalid(`${length} bytes, a part of a block that is not the end of both files`);
     }
     const overlap = sourceOffset < offset + length && offset < end;
@@ -291,12 +298,18 @@ export class CloneRange extends PlannedOperation<number> {
     this.#engine.announce(target);
     const from = this.#done;
     this.#done = done;
+    // Where earlier turns have moved the end of the source, a last part of a block does not end it
+    // any more: the record shares all of the block and cuts the file.
+    const cut = this.#source.size > this.#sourceSize && done % BLOCK_SIZE !== 0 && from > 0;
     this.#engine.log({
       ...record,
       sourceOffset: record.sourceOffset + from,
       offset: record.offset + from,
-      length: done - from,
+      length: (cut ? roundUp(done, BLOCK_SIZE) : done) - from,
     });
+    if (!cut) return;
+    const { time } = record;
+    this.#engine.log({ type: 'truncate', target: target.id, size: target.size, time });
   }
 }
 

@@ -263,6 +263,18 @@ describe('stories of ranges', () => {
     ).toBe('SOURCE\0\0');
   });
 
+  // The first turn moved the end of the file, and with it the end that the rest was measured by.
+  it('a clone within a file that makes it longer goes to the end of what was there', () => {
+    using vol = newVolume();
+    const size = 5 * 2 ** 20 + 100;
+    vol.fs.writeFileSync('/f', new Random(4).bytes(size));
+    vol.syncSync();
+    vol.cloneRangeSync('/f', '/f', { sourceOffset: B, offset: 6 * 2 ** 20 });
+    const bytes = vol.fs.readFileSync('/f');
+    expect(bytes.length).toBe(6 * 2 ** 20 + size - B);
+    expect(bytes.subarray(6 * 2 ** 20).equals(bytes.subarray(B, size))).toBe(true);
+  });
+
   // Three askings for room in one round: two forgot how often the third had asked in vain.
   it('a punch in a full volume ends, with or without room for its edges', () => {
     using vol = newVolume(8 * 2 ** 20);
