@@ -17,12 +17,15 @@ import {
   type CreateOptions,
   type Engine,
   FormatVolume,
+  type FoundLog,
   lookup,
   Mount,
   type Mounted,
   newSuperblock,
   Probe,
+  ReadLog,
   readEntries,
+  recover,
   type VolumeParts,
   Wipe,
 } from '../volume/index.ts';
@@ -73,6 +76,12 @@ export interface VolumeOptions {
 export const DEFAULT_SIZE = 16 * GIB;
 const DEFAULT_CACHE = 256 * MIB;
 const MINIMUM_CACHE = 4 * MIB;
+/**
+ * To replay the log, all that it changes has to be in memory: of each mutation, which takes about
+ * 100 bytes, a few nodes.
+ */
+const REPLAY_CACHE = 16 * MIB;
+const REPLAY_FACTOR = 256;
 /**
  * Of `cacheBytes`: an eighth for counts, and a quarter, up to 64 MiB, for inodes. An inode in
  * memory has 1 KiB; with what is made and dropped around it, and not collected yet, the JavaScript
@@ -133,9 +142,32 @@ function* openEngine(device: Device, options: VolumeOptions, mounted: Mounted): 
       `Cannot mount for writing: features 0x${readOnlyCompatible.toString(16)} are not known`,
     );
   }
+  const log = yield* run(new ReadLog(mounted.superblock));
+  if (log.end.moved) {
+    const engine = yield* replayLog(options, mounted, log, readOnly);
+    if (readOnly) return engine;
+    yield* run(engine.commit());
+    // The memory that replaying took is given back before the volume is used.
+    return yield* openEngine(device, options, yield* run(new Mount(device.size)));
+  }
   const engine = makeEngine(options, mounted, readOnly);
   yield* run(engine.load());
   if (!readOnly) yield* freeOrphans(engine);
+  return engine;
+}
+
+function* replayLog(
+  options: VolumeOptions,
+  mounted: Mounted,
+  log: FoundLog,
+  readOnly: boolean,
+): Procedure<Engine> {
+  const bytes = log.frames.reduce((sum, frame) => sum + frame.bytes.length, 0);
+  const wanted = Math.min(DEFAULT_CACHE, REPLAY_CACHE + REPLAY_FACTOR * bytes);
+  const cacheBytes = Math.max(wanted, options.cacheBytes ?? 0);
+  const engine = makeEngine({ ...options, cacheBytes }, mounted, readOnly);
+  yield* run(engine.load());
+  yield* recover(engine, log);
   return engine;
 }
 

@@ -83,9 +83,11 @@ export class SnapshotView {
 /**
  * A volume that is open.
  *
- * Every change is visible to the next call at once and durable after {@link sync}, after `fsync` of
- * any file, after {@link close}, or by itself after a few seconds. A crash before that leaves the
- * volume as it was at some moment in between: everything done before it, and nothing after.
+ * Every change is visible to the next call at once and durable after {@link sync}, after
+ * {@link close}, or by itself after a few seconds. `fsync` of a file makes that file durable, and
+ * every name and attribute as they were. A crash leaves what was done up to some moment, all that
+ * was durable included; of a file that nobody has made durable, each block is one of those that it
+ * has been since the last commit.
  */
 export class Volume extends FileRanges {
   /** `node:fs`, synchronous; with promises as `fs.promises`. */

@@ -50,8 +50,13 @@ export {
   LOG_HEADER_SIZE,
   LOG_MAGIC,
   type LogFrame,
+  type LogFrameHeader,
   logFrameBlocks,
   logFrameChecksum,
+  mutationsOf,
+  openLogFrame,
+  type SealedLogFrame,
+  sealLogFrame,
 } from './log-frame.ts';
 export {
   depthFor,

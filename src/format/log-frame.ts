@@ -34,13 +34,16 @@ export const LOG_MAGIC = 0x464c5452;
 export const LOG_HEADER_SIZE = 64;
 const SELF = 56;
 
-export interface LogFrame {
+export interface LogFrameHeader {
   readonly sequence: number;
   readonly epoch: Txg;
   /** Number of the first mutation. */
   readonly operation: number;
   /** Checksum of the frame before it; 0 for the first. */
   readonly previous: bigint;
+}
+
+export interface LogFrame extends LogFrameHeader {
   readonly mutations: readonly Mutation[];
 }
 
@@ -48,19 +51,31 @@ export interface LogFrame {
 export function encodeLogFrame(frame: LogFrame, seed: bigint): Uint8Array<ArrayBuffer> {
   const body = frame.mutations.reduce((sum, mutation) => sum + mutationSize(mutation), 0);
   const bytes = new Uint8Array(roundUp(LOG_HEADER_SIZE + body, BLOCK_SIZE));
+  let at = LOG_HEADER_SIZE;
+  for (const mutation of frame.mutations) at = encodeMutation(mutation, bytes, at);
+  sealLogFrame(bytes, frame, { length: body, records: frame.mutations.length }, seed);
+  return bytes;
+}
+
+/** Makes a frame of whole blocks that have the mutations, and zeros after them, in place. */
+export function sealLogFrame(
+  bytes: Uint8Array,
+  { sequence, epoch, operation, previous }: LogFrameHeader,
+  body: { readonly length: number; readonly records: number },
+  seed: bigint,
+): void {
   const view = viewOf(bytes);
   view.setUint32(0, LOG_MAGIC, true);
   view.setUint32(4, bytes.length / BLOCK_SIZE, true);
-  setU64(view, 8, frame.sequence);
-  setU64(view, 16, frame.epoch);
-  setU64(view, 24, frame.operation);
-  view.setBigUint64(32, frame.previous, true);
-  view.setUint32(40, body, true);
-  view.setUint32(44, frame.mutations.length, true);
-  let at = LOG_HEADER_SIZE;
-  for (const mutation of frame.mutations) at = encodeMutation(mutation, bytes, at);
+  setU64(view, 8, sequence);
+  setU64(view, 16, epoch);
+  setU64(view, 24, operation);
+  view.setBigUint64(32, previous, true);
+  view.setUint32(40, body.length, true);
+  view.setUint32(44, body.records, true);
+  setU64(view, 48, 0);
+  setU64(view, SELF, 0);
   view.setBigUint64(SELF, checksum64(bytes, seed), true);
-  return bytes;
 }
 
 /** The checksum by which the next frame names this one. */
@@ -75,30 +90,52 @@ export function logFrameBlocks(bytes: Uint8Array): number {
   return view.getUint32(0, true) === LOG_MAGIC ? view.getUint32(4, true) : 0;
 }
 
-/**
- * Decodes a whole frame; undefined where the log ends (L2, but for the order of frames).
- *
- * @throws {FilesystemError} `EIO` if the frame is whole and its body is not a list of mutations
- */
-export function decodeLogFrame(bytes: Uint8Array, seed: bigint): LogFrame | undefined {
+/** A frame that is whole, its mutations still encoded. */
+export interface SealedLogFrame extends LogFrameHeader {
+  readonly bytes: Uint8Array;
+  readonly records: number;
+}
+
+/** Looks at a whole frame; undefined where the log ends (L2, but for the order of frames). */
+export function openLogFrame(bytes: Uint8Array, seed: bigint): SealedLogFrame | undefined {
   const view = viewOf(bytes);
   const blocks = logFrameBlocks(bytes);
   if (blocks === 0 || blocks * BLOCK_SIZE !== bytes.length) return undefined;
   const copy = bytes.slice();
-  viewOf(copy).setBigUint64(SELF, 0n, true);
+  setU64(viewOf(copy), SELF, 0);
   if (checksum64(copy, seed) !== view.getBigUint64(SELF, true)) return undefined;
-  const mutations: Mutation[] = [];
-  let at = LOG_HEADER_SIZE;
-  for (let left = view.getUint32(44, true); left > 0; left--) {
-    const [mutation, next] = decodeMutation(bytes, at);
-    mutations.push(mutation);
-    at = next;
-  }
   return {
+    bytes,
     sequence: getU64(view, 8),
     epoch: getU64(view, 16) as Txg,
     operation: getU64(view, 24),
     previous: view.getBigUint64(32, true),
-    mutations,
+    records: view.getUint32(44, true),
   };
+}
+
+/**
+ * The mutations of a frame, in order.
+ *
+ * @throws {FilesystemError} `EIO` if the body is not a list of mutations
+ */
+export function* mutationsOf({ bytes, records }: SealedLogFrame): Generator<Mutation> {
+  let at = LOG_HEADER_SIZE;
+  for (let left = records; left > 0; left--) {
+    const [mutation, next] = decodeMutation(bytes, at);
+    yield mutation;
+    at = next;
+  }
+}
+
+/**
+ * Decodes a whole frame; undefined where the log ends.
+ *
+ * @throws {FilesystemError} `EIO` if the frame is whole and its body is not a list of mutations
+ */
+export function decodeLogFrame(bytes: Uint8Array, seed: bigint): LogFrame | undefined {
+  const frame = openLogFrame(bytes, seed);
+  if (frame === undefined) return undefined;
+  const { sequence, epoch, operation, previous } = frame;
+  return { sequence, epoch, operation, previous, mutations: [...mutationsOf(frame)] };
 }

@@ -130,13 +130,12 @@ describe('decodeMutation()', () => {
       type: 'write',
       target: 1,
       offset: 0,
-      size: 0,
       runs: [],
       checksums: new Uint32Array(0),
       time: { sec: 0, nsec: 0 },
     };
     const target = encoded(value);
-    viewOf(target).setUint32(28, 0xfffffff0, true);
+    viewOf(target).setUint32(20, 0xfffffff0, true);
     expect(() => decodeMutation(target, 0)).toThrow('its fields leave the record');
   });
 

@@ -78,14 +78,13 @@ export const SCHEMAS: Readonly<Record<MutationType, Schema>> = {
     },
   ],
   setxattr: [7, { target: 'u32', name: 'name', value: 'bytes', flags: 'u32', time: 'time' }],
-  truncate: [8, { target: 'u32', size: 'u64', time: 'time' }],
+  truncate: [8, { target: 'u32', size: 'u64', shrink: 'flag', time: 'time' }],
   'write-inline': [9, { target: 'u32', offset: 'u64', data: 'bytes', time: 'time' }],
   write: [
     10,
     {
       target: 'u32',
       offset: 'u64',
-      size: 'u64',
       runs: 'runs',
       checksums: 'words',
       time: 'time',
@@ -160,7 +159,7 @@ const codecs = {
   flag: fixed(
     4,
     (view, at) => view.getUint32(at, true) !== 0,
-    (view, at, value: boolean) => {
+    (view, at, value: boolean | undefined) => {
       view.setUint32(at, value ? 1 : 0, true);
     },
   ),
@@ -224,29 +223,35 @@ const codecs = {
   },
 };
 
+/** The schemas with the codec of each field: every mutation of a volume is encoded. */
+const FIELDS = Object.fromEntries(
+  Object.entries(SCHEMAS).map(([type, [, fields]]) => [
+    type,
+    Object.entries(fields).map(([field, kind]) => [field, codecs[kind] as FieldCodec<unknown>]),
+  ]),
+) as unknown as Readonly<Record<MutationType, readonly (readonly [string, FieldCodec<unknown>])[]>>;
+
 /** Bytes of the encoded mutation. */
 export function mutationSize(mutation: Mutation): number {
   let size = HEADER;
-  for (const [field, codec] of fieldsOf(mutation.type))
-    size += codec.size(fieldOf(mutation, field));
+  for (const [field, codec] of FIELDS[mutation.type]) size += codec.size(fieldOf(mutation, field));
   return roundUp(size, 4);
 }
 
 /** Encodes into `target` from `at`; returns where the next record may begin. */
 export function encodeMutation(mutation: Mutation, target: Uint8Array, at: number): number {
   const view = viewOf(target);
-  const size = mutationSize(mutation);
-  view.setUint16(at, SCHEMAS[mutation.type][0], true);
-  view.setUint16(at + 2, 0, true);
-  view.setUint32(at + 4, size, true);
+  view.setUint32(at, SCHEMAS[mutation.type][0], true);
   let cursor = at + HEADER;
-  for (const [field, codec] of fieldsOf(mutation.type)) {
+  for (const [field, codec] of FIELDS[mutation.type]) {
     const value = fieldOf(mutation, field);
     codec.put(view, cursor, value);
     cursor += codec.size(value);
   }
-  target.fill(0, cursor, at + size);
-  return at + size;
+  const end = at + roundUp(cursor - at, 4);
+  while (cursor < end) target[cursor++] = 0;
+  view.setUint32(at + 4, end - at, true);
+  return end;
 }
 
 /** Decodes the record at `at`. @throws {FilesystemError} `EIO` if it is none */
@@ -261,7 +266,7 @@ export function decodeMutation(bytes: Uint8Array, at: number): [Mutation, number
   const record = viewOf(bytes.subarray(0, end));
   let cursor = at + HEADER;
   try {
-    for (const [field, codec] of fieldsOf(type)) {
+    for (const [field, codec] of FIELDS[type]) {
       const [value, next] = codec.get(record, cursor);
       mutation[field] = value;
       cursor = next;
@@ -270,13 +275,6 @@ export function decodeMutation(bytes: Uint8Array, at: number): [Mutation, number
     throw damaged(at, 'its fields leave the record');
   }
   return [mutation as unknown as Mutation, end];
-}
-
-function fieldsOf(type: MutationType): [string, FieldCodec<unknown>][] {
-  return Object.entries(SCHEMAS[type][1]).map(([field, kind]) => [
-    field,
-    codecs[kind] as FieldCodec<unknown>,
-  ]);
 }
 
 function fieldOf(mutation: Mutation, field: string): unknown {

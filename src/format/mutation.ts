@@ -111,6 +111,8 @@ export interface TruncateMutation {
   readonly type: 'truncate';
   readonly target: number;
   readonly size: number;
+  /** It made the file shorter: a file that is shorter already stays as it is. */
+  readonly shrink?: boolean | undefined;
   readonly time: Time;
 }
 
@@ -128,8 +130,6 @@ export interface WriteMutation {
   readonly type: 'write';
   readonly target: number;
   readonly offset: number;
-  /** The size of the file after it. */
-  readonly size: number;
   readonly runs: readonly { readonly block: number; readonly length: number }[];
   readonly checksums: Uint32Array;
   readonly time: Time;

@@ -23,7 +23,8 @@ import { MappingIterator } from './iterate.ts';
 import { MappingType, RequestFlag, type UnmapRange } from './mapping.ts';
 import { DirtyChunk } from './write.ts';
 
-interface ClearRange {
+/** What becomes zeros. */
+export interface ClearRange {
   /** First byte. */
   readonly start: number;
   /** Byte after the last; `Infinity` for all there is. */
@@ -36,6 +37,7 @@ const ZEROS = (bytes: Uint8Array, start: number, _at: number, length: number): v
   bytes.fill(0, start, start + length);
 };
 
+/** Clears a range; the rest of the room is this with other ranges. */
 export class Clear extends PlannedOperation<void> {
   readonly #file: IomapFile;
   readonly #range: ClearRange;

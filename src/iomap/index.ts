@@ -6,7 +6,7 @@
  * supplies {@link MappingOps} and {@link WritebackOps}, a driver moves the bytes that plans ask
  * for. Any filesystem can use it: `examples/` has two, with the contract field by field.
  */
-export { Punch, Truncate, ZeroRange } from './clear.ts';
+export { Clear, type ClearRange, Punch, Truncate, ZeroRange } from './clear.ts';
 export { BufferPool, IomapFile } from './file.ts';
 export { MappingIterator } from './iterate.ts';
 export {

@@ -69,6 +69,8 @@ export interface WritebackOps {
    * needed, since newer data has its own.
    */
   cancel(ioend: Ioend, released: { blocks: number; folios: number }): void;
+  /** Nothing of the file is dirty or in flight any more: a run of it was the last. */
+  cleaned?(file: IomapFile): void;
 }
 
 export interface WritebackOptions {
@@ -102,7 +104,9 @@ export class Writeback extends PlannedOperation<number> {
   /** Of each file that was dirty at the start: the folios that are still to be written. */
   readonly #sweeps: Map<IomapFile, Sweep> | undefined;
   /** What was in flight at the start. */
-  readonly #others: readonly Writeback[];
+  #others: readonly Writeback[];
+  /** True once it has ended with an error: what it had chosen is dirty again. */
+  failed = false;
   #written = 0;
   #choices: Choice[] = [];
   #ioends: Ioend[] = [];
@@ -144,6 +148,7 @@ export class Writeback extends PlannedOperation<number> {
   override fail(error: Error): void {
     for (const ioend of this.#ioends) this.#revert(ioend);
     this.#ioends = [];
+    this.failed = true;
     super.fail(error);
   }
 
@@ -156,6 +161,7 @@ export class Writeback extends PlannedOperation<number> {
   #choose(plan: Plan): void {
     const { ops } = this.#pool;
     this.#choices = [];
+    if (this.#others.some(({ failed }) => failed)) this.#takeOver();
     let left = Math.min(BATCH_BLOCKS, this.#budget, this.#pool.dirtyLimit);
     let wanted = 0;
     for (const file of this.#sweeps?.keys() ?? this.#oldest()) {
@@ -175,6 +181,12 @@ export class Writeback extends PlannedOperation<number> {
     if (this.#choices.length > 0) plan.after.length = 0;
     else for (const other of this.#others) if (!other.done) plan.follow(other);
     if (wanted > 0) ops.planPlace(wanted, plan);
+  }
+
+  /** What another has failed to write is dirty again, and was to be written. */
+  #takeOver(): void {
+    this.#others = this.#others.filter(({ failed }) => !failed);
+    for (const [file, sweep] of sweepsOf(this.#pool, this.#only)) this.#sweeps?.set(file, sweep);
   }
 
   /** Files with dirty data, the one that has been dirty longest first. */
@@ -322,6 +334,7 @@ export class Writeback extends PlannedOperation<number> {
       ioend.file.dataSequence++;
       this.#tell('complete', ioend);
       this.#thaw(ioend);
+      if (ioend.file.clean) this.#pool.ops.cleaned?.(ioend.file);
       this.#written += ioend.frames.length;
     }
     this.#budget -= done.reduce((sum, ioend) => sum + ioend.frames.length, 0);

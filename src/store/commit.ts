@@ -74,7 +74,10 @@ export class Commit extends PlannedOperation<Txg> {
   protected override apply(): boolean {
     switch (this.#phase) {
       case Phase.DRAIN:
-        if (!this.#hasChanges()) return this.finish(this.#store.state.txg);
+        if (!this.#hasChanges()) {
+          this.#store.log.forget();
+          return this.finish(this.#store.state.txg);
+        }
         this.#close();
         return false;
       case Phase.WRITE:
@@ -106,8 +109,8 @@ export class Commit extends PlannedOperation<Txg> {
   }
 
   #hasChanges(): boolean {
-    const { dirty, groups, space } = this.#store;
-    return dirty.count > 0 || groups.hasChanges || space.pending > 0;
+    const { dirty, groups, space, log } = this.#store;
+    return dirty.count > 0 || groups.hasChanges || space.pending > 0 || log.moved;
   }
 
   #close(): void {
@@ -121,7 +124,11 @@ export class Commit extends PlannedOperation<Txg> {
       this.#io.push(new PlainIo('write', position, [bytes]));
     }
     this.#closeIndex();
-    this.#superblock = encodeSuperblock({ ...store.superblock, state: store.state });
+    const { state } = store;
+    const log = store.log.close(this.#txg, (this.#txg + 1) as Txg);
+    state.logTail = log.head;
+    state.logSequence = log.sequence;
+    this.#superblock = encodeSuperblock({ ...store.superblock, state });
     store.txg = (store.txg + 1) as Txg;
     this.#phase = Phase.WRITE;
     this.closed = true;
@@ -156,7 +163,8 @@ export class Commit extends PlannedOperation<Txg> {
 
   /** The device has it all: frozen frames are clean, blocks of a root that is gone are idle. */
   #release(): void {
-    const { blocks, space, groups } = this.#store;
+    const { blocks, space, groups, log } = this.#store;
+    log.committed(this.#txg);
     for (const frame of this.#frames) if (blocks.isDirty(frame)) blocks.clean(frame);
     space.committed(this.#freed);
     groups.trim();

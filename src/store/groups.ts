@@ -260,6 +260,12 @@ export class Groups {
     return count;
   }
 
+  /** True if a block may be handed out. Its counts are in memory. */
+  isIdle(block: Block): boolean {
+    const group = this.#resident(block);
+    return group.isIdle(block - group.start);
+  }
+
   /** Hands a block out: it is nobody else's from now on, though its count is still 0. */
   handOut(block: Block): void {
     const group = this.#resident(block);

@@ -12,7 +12,10 @@ export {
   Probe,
   Wipe,
 } from './create.ts';
+export type { FlushLog } from './flush-log.ts';
 export { Groups } from './groups.ts';
+export type { LogEnd } from './log.ts';
 export { Mount, type Mounted } from './mount.ts';
+export { type FoundLog, ReadLog } from './read-log.ts';
 export { noSpace, Space, type SpaceUse } from './space.ts';
 export { Store, type StoreClient, type StoreOptions } from './store.ts';

@@ -33,7 +33,9 @@ import {
   type VolumeState,
 } from '../format/index.ts';
 import { Commit } from './commit.ts';
+import { FlushLog } from './flush-log.ts';
 import { Groups } from './groups.ts';
+import { IntentLog } from './log.ts';
 import { noSpace, Space, type SpaceUse } from './space.ts';
 import { DirtyList } from './transaction.ts';
 
@@ -75,8 +77,14 @@ export class Store {
   readonly groups: Groups;
   readonly space: Space;
   readonly dirty: DirtyList;
+  readonly log: IntentLog;
   readonly now: () => number;
   readonly readOnly: boolean;
+  /**
+   * Set while a mount replays the log: nothing is committed before all of it is done, since a mount
+   * after a crash begins with the first frame again.
+   */
+  recovering = false;
   /** What the next commit writes; the counters in it are always current. */
   readonly state: VolumeState;
   /** Number of the open transaction group. */
@@ -89,6 +97,7 @@ export class Store {
   gate: Operation<unknown> | undefined;
   client!: StoreClient;
   #commit: Commit | undefined;
+  #flush: FlushLog | undefined;
   /** Place in the ring of the newest superblock. */
   #ring: number;
   /** Per frame: its block is written twice. */
@@ -111,6 +120,8 @@ export class Store {
     this.groups.onContradiction = (error) => this.latch(error);
     this.space = new Space(this.groups, this.blocks, state.reservedBlocks);
     this.dirty = new DirtyList(this.blocks.frameCount);
+    this.log = new IntentLog(options.superblock.geometry, this.blocks.seed, this.txg);
+    this.log.goOn({ head: state.logTail, sequence: state.logSequence, moved: false });
     this.#twins = new Uint8Array(this.blocks.frameCount);
     this.#ring = options.ring;
     this.dirtyLimit = Math.min(16384, this.blocks.frameCount >>> 2);
@@ -122,7 +133,7 @@ export class Store {
    * @throws {FilesystemError} `EROFS` if the volume is read-only, from the start or after a failure
    */
   admit(plan: Plan, gated = true): boolean {
-    if (this.readOnly)
+    if (this.readOnly && !this.recovering)
       throw new FilesystemError('EROFS', 'Cannot change the volume: it is read-only');
     if (this.failure !== undefined) {
       throw new FilesystemError(
@@ -132,7 +143,7 @@ export class Store {
       );
     }
     if (gated && this.gate !== undefined) plan.follow(this.gate);
-    else if (this.dirty.count > this.dirtyLimit) plan.follow(this.commit());
+    else if (this.dirty.count > this.dirtyLimit && !this.recovering) plan.follow(this.commit());
     return plan.ready;
   }
 
@@ -175,8 +186,30 @@ export class Store {
     return this.#commit?.done === false;
   }
 
-  /** A commit that will contain everything done so far. */
+  /** The commit that has closed and is on its way, if there is one. */
+  get committing(): Commit | undefined {
+    return this.#commit?.closed === true && !this.#commit.done ? this.#commit : undefined;
+  }
+
+  /** Makes everything done so far durable by the log. */
+  flushLog(): FlushLog {
+    const running = this.#flush;
+    if (running !== undefined && !running.done && !running.begun) return running;
+    this.#flush = new FlushLog(this, running?.done === false ? running : undefined);
+    return this.#flush;
+  }
+
+  /**
+   * A commit that will contain everything done so far.
+   * @throws {FilesystemError} `ENOMEM` while the log is replayed: it has to fit into memory
+   */
   commit(): Commit {
+    if (this.recovering) {
+      throw new FilesystemError(
+        'ENOMEM',
+        'Cannot replay the log: what it changes does not fit, a larger cacheBytes is needed',
+      );
+    }
     const running = this.#commit;
     if (running !== undefined && !running.done && !running.closed) return running;
     this.#commit = new Commit(this, running?.done === false ? running : undefined);

@@ -53,7 +53,6 @@ const LINKS_MAX = 40;
 /** The longest target of a symbolic link is one shorter. */
 const TARGET_LIMIT = 4096;
 const EXCL = 1;
-const CLONE_FORCE = 4;
 
 /** The calls on one tree. */
 export class ModelFs {
@@ -424,26 +423,20 @@ export class ModelFs {
     if (found !== undefined && exclusive) throw new ModelError('EEXIST');
     if (found?.isDirectory || source.isDirectory) throw new ModelError('EISDIR');
     if (found === source) return;
-    if (found === undefined) this.#copyNew(source, place, { uid: 0, gid: 0 });
-    else if (found.nlink === 1 && found.opens === 0) {
-      checkWritable(place.directory);
-      const { uid, gid } = found;
-      this.#remove(place, found);
-      this.#copyNew(source, place, { uid, gid });
-    } else if ((mode & CLONE_FORCE) !== 0) throw new ModelError('ENOTSUP');
-    else this.#copyBytes(source, found);
+    if (found === undefined) this.#copyNew(source, place);
+    else this.#copyOver(source, found);
   }
 
-  #copyNew(source: ModelNode, place: Place, owner: { uid: number; gid: number }): void {
+  #copyNew(source: ModelNode, place: Place): void {
     const copy = this.#clone(source, place);
     const time = this.#volume.now();
-    this.#change(copy, { ...owner, atime: time, mtime: time });
+    this.#change(copy, { uid: 0, gid: 0, atime: time, mtime: time });
   }
 
-  #copyBytes(source: ModelNode, target: ModelNode): void {
-    const bytes = source.bytes.read(0, source.bytes.size);
+  #copyOver(source: ModelNode, target: ModelNode): void {
     this.#setSize(target, 0);
-    this.#put(target, 0, bytes);
+    target.bytes = source.bytes.copy();
+    this.#volume.onChange();
     this.#change(target, { mode: source.mode });
   }
 

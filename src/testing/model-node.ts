@@ -49,6 +49,11 @@ export class ModelBytes {
     return copy;
   }
 
+  /** What is kept: where it begins, and its bytes. */
+  *pieces(): Generator<readonly [number, Uint8Array]> {
+    for (const [index, chunk] of this.#chunks) yield [index * CHUNK, chunk];
+  }
+
   /** Bytes in memory. */
   get kept(): number {
     return this.#chunks.size * CHUNK;

@@ -40,8 +40,8 @@ export function allocateFromRecord(engine: Engine, record: AllocateMutation): Op
     vnode.mtime = time;
     vnode.ctime = time;
     engine.inodes.touch(vnode);
-    engine.announce(vnode);
-    engine.log(record);
+    engine.records.announce(vnode);
+    engine.records.add(record);
   };
   switch (mode) {
     case PUNCH_HOLE | KEEP_SIZE:

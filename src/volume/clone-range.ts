@@ -294,14 +294,14 @@ export class CloneRange extends PlannedOperation<number> {
     target.change++;
     inodes.touch(target);
     inodes.rewrite(target);
-    this.#engine.announce(this.#source);
-    this.#engine.announce(target);
+    this.#engine.records.announce(this.#source);
+    this.#engine.records.announce(target);
     const from = this.#done;
     this.#done = done;
     // Where earlier turns have moved the end of the source, a last part of a block does not end it
     // any more: the record shares all of the block and cuts the file.
     const cut = this.#source.size > this.#sourceSize && done % BLOCK_SIZE !== 0 && from > 0;
-    this.#engine.log({
+    this.#engine.records.add({
       ...record,
       sourceOffset: record.sourceOffset + from,
       offset: record.offset + from,
@@ -309,7 +309,7 @@ export class CloneRange extends PlannedOperation<number> {
     });
     if (!cut) return;
     const { time } = record;
-    this.#engine.log({ type: 'truncate', target: target.id, size: target.size, time });
+    this.#engine.records.add({ type: 'truncate', target: target.id, size: target.size, time });
   }
 }
 

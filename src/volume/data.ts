@@ -8,11 +8,11 @@ import {
   type TruncateMutation,
   type WriteInlineMutation,
 } from '../format/index.ts';
-import { BufferedWrite, Truncate } from '../iomap/index.ts';
+import { BufferedWrite, Clear } from '../iomap/index.ts';
 import type { Engine } from './engine.ts';
 import type { Vnode } from './vnode.ts';
 
-/** A buffered write that stamps the inode and tells the journal, chunk by chunk. Reusable. */
+/** A buffered write that stamps the inode, chunk by chunk. Reusable. */
 export class WriteFile extends BufferedWrite {
   readonly #engine: Engine;
   #vnode!: Vnode;
@@ -48,10 +48,11 @@ export class WriteFile extends BufferedWrite {
     const vnode = this.#vnode;
     vnode.mtime = this.#time;
     vnode.ctime = this.#time;
-    if (!this.#engine.isLogging) return;
-    this.#engine.announce(vnode);
+    const { journal } = this.#engine.records;
+    if (journal === undefined) return;
+    this.#engine.records.announce(vnode);
     const at = this.#from + position - this.#position;
-    this.#engine.log({
+    journal({
       type: 'write-inline',
       target: vnode.id,
       offset: position,
@@ -70,12 +71,18 @@ export function writeFromRecord(engine: Engine, record: WriteInlineMutation): Op
 export function truncateFromRecord(engine: Engine, record: TruncateMutation): Operation<void> {
   const vnode = engine.vnode(record.target);
   checkFile(vnode);
-  return new Truncate(vnode, record.size, () => {
-    vnode.mtime = record.time;
-    vnode.ctime = record.time;
+  const { size, time } = record;
+  let before = 0;
+  const sizeAfter = (present: number): number => {
+    before = present;
+    return record.shrink === true ? Math.min(size, present) : size;
+  };
+  return new Clear(vnode, { start: size, end: Number.POSITIVE_INFINITY, size: sizeAfter }, () => {
+    vnode.mtime = time;
+    vnode.ctime = time;
     engine.inodes.touch(vnode);
-    engine.announce(vnode);
-    engine.log(record);
+    engine.records.announce(vnode);
+    engine.records.add({ ...record, shrink: size <= before });
   });
 }
 

@@ -203,10 +203,10 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     const { sourceOffset, offset, length } = this.#record;
     const from = this.#done;
     this.#done = Math.min(length, from + this.#blocks * BLOCK_SIZE);
-    this.#engine.announce(this.#source);
-    this.#engine.announce(this.#target);
+    this.#engine.records.announce(this.#source);
+    this.#engine.records.announce(this.#target);
     const part = { sourceOffset: sourceOffset + from, offset: offset + from };
-    this.#engine.log({ ...this.#record, ...part, length: this.#done - from });
+    this.#engine.records.add({ ...this.#record, ...part, length: this.#done - from });
   }
 }
 

@@ -6,7 +6,6 @@
  */
 import { FilesystemError, type Operation, Plan, type Txg } from '../base/index.ts';
 import {
-  InodeFlag,
   InodeKind,
   MAP_FANOUT,
   MetaInode,
@@ -30,7 +29,9 @@ import { Dedupe } from './dedupe.ts';
 import { Directories } from './directories.ts';
 import { Inodes } from './inodes.ts';
 import { VolumeIomapOps } from './iomap-ops.ts';
-import { Look, lookup } from './look.ts';
+import { handlesOf, LogRecords } from './log-records.ts';
+import { Look, lookupBound } from './look.ts';
+import { MapWritten } from './map-written.ts';
 import { Reclaimer } from './reclaim.ts';
 import { Rename } from './rename.ts';
 import { FreeOrphan, Unlink } from './unlink.ts';
@@ -39,9 +40,6 @@ import { VnodeTable } from './vnode-table.ts';
 
 /** Realm of the meta root and of what hangs from it, the live volume excepted. */
 const META_REALM = 0;
-
-/** What sees every change, in order. Names and data are valid during the call only. */
-export type Journal = (record: Mutation) => void;
 
 export class Engine implements StoreClient {
   readonly store: Store;
@@ -70,10 +68,9 @@ export class Engine implements StoreClient {
   readonly glancePlan: Plan = new Plan();
   /** For looking up, while applying, what has been planned for. */
   readonly noPlan: Plan = new Plan();
+  readonly records: LogRecords;
   /** Inodes that {@link stray} was given. */
   readonly #strays: Vnode[] = [];
-  readonly #bound = new Set<number>();
-  #journal: Journal | undefined;
 
   /** Of vnodes that nobody uses, about `vnodeLimit` stay. `extentBlocks`: see {@link CowRuns}. */
   constructor(store: Store, vnodeLimit: number, extentBlocks = 0) {
@@ -97,7 +94,9 @@ export class Engine implements StoreClient {
     const { inodes, cow, trees, queue, maps } = this;
     this.reclaimer = new Reclaimer({ store, cow, trees, inodes, queue });
     this.runs = new CowRuns(store.space, extentBlocks);
-    this.iomapOps.parts = { store, inodes, maps, reclaimer: this.reclaimer, runs: this.runs };
+    this.records = new LogRecords(store, this.vnode.bind(this));
+    const { reclaimer, runs, records } = this;
+    this.iomapOps.parts = { store, inodes, maps, reclaimer, runs, records };
     this.table.onDrop = (vnode) => {
       inodes.dropped(vnode);
       this.runs.release(vnode);
@@ -115,12 +114,13 @@ export class Engine implements StoreClient {
 
   /**
    * An operation that does what a record says. `bind`, `create` and `clone` come to a vnode, held
-   * for the caller; `write-inline` to the bytes written.
+   * for the caller; `write-inline` to the bytes written. The blocks of a `write` have to be taken
+   * already; only a mount that replays the log knows of such.
    */
   apply(record: Mutation): Operation<unknown> {
     switch (record.type) {
       case 'bind':
-        return lookup(this, this.vnode(record.parent), record.name);
+        return lookupBound(this, this.vnode(record.parent), record.name);
       case 'create':
         return new Create(this, record);
       case 'link':
@@ -145,43 +145,14 @@ export class Engine implements StoreClient {
         return new CloneRange(this, record);
       case 'dedupe':
         return new Dedupe(this, record);
-      default:
-        throw new FilesystemError('ENOTSUP', `Cannot apply a mutation of type ${record.type}`);
+      case 'write':
+        return new MapWritten(this, record);
     }
   }
 
-  /** Lets `journal` see every change from now on; undefined: nobody. */
-  record(journal: Journal | undefined): void {
-    this.#journal = journal;
-    this.#bound.clear();
-    this.#bound.add(ROOT_HANDLE).add(SNAPSHOTS_HANDLE);
-  }
-
-  get isLogging(): boolean {
-    return this.#journal !== undefined;
-  }
-
-  /** Tells the journal what was done. */
-  log(record: Mutation): void {
-    if (this.#journal === undefined) return;
-    if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
-    this.#journal(record);
-  }
-
-  /** Before a change: makes sure that the journal knows the inodes that the record names. */
+  /** Before a change: makes sure that the log knows the inodes that the record names. */
   announceAll(record: Mutation): void {
-    if (this.#journal === undefined) return;
-    for (const handle of handlesOf(record)) this.announce(this.vnode(handle));
-  }
-
-  /** Makes sure that the journal can name an inode, also when its names will be gone. */
-  announce(vnode: Vnode): void {
-    if (this.#journal === undefined || this.#bound.has(vnode.id) || vnode.unlinked) return;
-    const parent = vnode.has(InodeFlag.LINKED) ? vnode.namedIn : vnode.parent;
-    if (parent === undefined) return;
-    this.announce(parent);
-    this.#bound.add(vnode.id);
-    this.#journal({ type: 'bind', handle: vnode.id, parent: parent.id, name: vnode.name });
+    for (const handle of handlesOf(record)) this.records.announce(this.vnode(handle));
   }
 
   /** A number for a new inode: the one asked for, or with 0 the next that was never used. */
@@ -229,6 +200,7 @@ export class Engine implements StoreClient {
   }
 
   seal(): void {
+    this.records.restart();
     this.inodes.seal(this.meta);
     this.store.state.metaRoot.set(this.meta.slots.subarray(0, 4));
   }
@@ -292,26 +264,5 @@ export class Engine implements StoreClient {
   #relieve(asker: Plan): Operation<unknown> | undefined {
     if (this.pool.dirtyBlocks > 0) return this.pool.relief(asker);
     return this.hasChanges || this.store.isCommitting ? this.store.commit() : undefined;
-  }
-}
-
-/** Handles of the inodes that a record names. */
-function handlesOf(record: Mutation): number[] {
-  switch (record.type) {
-    case 'bind':
-    case 'create':
-    case 'unlink':
-      return [record.parent];
-    case 'rename':
-      return [record.parent, record.newParent];
-    case 'link':
-      return [record.target, record.parent];
-    case 'clone':
-      return [record.source, record.parent];
-    case 'clone-range':
-    case 'dedupe':
-      return [record.source, record.target];
-    default:
-      return [record.target];
   }
 }

@@ -4,10 +4,12 @@
  */
 export {
   type CreateOptions,
+  type FoundLog,
   Mount,
   type Mounted,
   newSuperblock,
   Probe,
+  ReadLog,
   Wipe,
 } from '../store/index.ts';
 export { assembleEngine, type EngineOptions, type VolumeParts } from './assemble.ts';
@@ -21,10 +23,13 @@ export {
   type InodeDifference,
 } from './diff.ts';
 export { checkName, type DirectoryEntry } from './directories.ts';
-export { Engine, type Journal } from './engine.ts';
+export { Engine } from './engine.ts';
 export { type Extent, ExtentFlag, type ExtentType, ReadExtents } from './extents.ts';
 export { FormatVolume, type RootAttributes } from './format-volume.ts';
+export { Fsync } from './fsync.ts';
 export { type Inventory, TakeInventory } from './inventory.ts';
+export type { Journal } from './log-records.ts';
 export { glance, Look, lookup, peek, readEntries, readTarget } from './look.ts';
+export { recover } from './recovery.ts';
 export { MeasureUsage, type Usage } from './usage.ts';
 export { Realm, Vnode } from './vnode.ts';

@@ -195,22 +195,32 @@ export class Inodes {
     return this.#read(directory.entries, name, position, directory);
   }
 
-  /** The linked inode with number `ino` in the realm of `directory`. */
+  /** The linked inode that a name in `directory` stands for. */
   #loadLinked(directory: Vnode, name: string, ino: number, plan: Plan): Vnode | undefined {
     const { root } = directory.realm;
-    const cached = root.children?.get(linkedName(ino));
+    const found = this.findLinked(root, ino, plan);
+    if (found === null) {
+      const address = slotBlock(root.slots, LINKS_AT) * BLOCK_SIZE;
+      throw new CorruptionError('link table', address, `it has no inode ${ino}, which has a name`);
+    }
+    return found === undefined ? undefined : see(found, directory, name);
+  }
+
+  /**
+   * The linked inode with number `ino` in the realm with this root; null if there is none,
+   * undefined if the plan has needs.
+   */
+  findLinked(root: Vnode, ino: number, plan: Plan): Vnode | null | undefined {
+    const name = linkedName(ino);
+    const cached = root.children?.get(name);
     if (cached !== undefined) {
       cached.used = true;
-      return see(cached, directory, name);
+      return cached;
     }
     const position = this.#position;
     const found = this.#trees.find(root.links, ino, position, plan);
     if (found === 'missing') return undefined;
-    if (found === 'none') {
-      const address = slotBlock(root.slots, LINKS_AT) * BLOCK_SIZE;
-      throw new CorruptionError('link table', address, `it has no inode ${ino}, which has a name`);
-    }
-    return see(this.#read(root.links, name, position, directory), directory, name);
+    return found === 'none' ? null : this.#read(root.links, name, position, root);
   }
 
   #read(tree: VnodeTree, name: string, position: KeyedPosition, directory: Vnode): Vnode {

@@ -55,6 +55,7 @@ import { type BlockRange, type FileMaps, MapPosition } from '../tree/index.ts';
 import type { CowRuns } from './cow-runs.ts';
 import { recordLengthWith } from './inode-record.ts';
 import type { Inodes } from './inodes.ts';
+import type { LogRecords } from './log-records.ts';
 import { checkWritable } from './mutate.ts';
 import type { Reclaimer } from './reclaim.ts';
 import type { Vnode } from './vnode.ts';
@@ -70,6 +71,7 @@ export interface IomapParts {
   readonly maps: FileMaps;
   readonly reclaimer: Reclaimer;
   readonly runs: CowRuns;
+  readonly records: LogRecords;
 }
 
 export class VolumeIomapOps implements MappingOps, WritebackOps {
@@ -128,7 +130,9 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
       this.parts.maps.unmark(vnode, { first: Math.floor(request.offset / BLOCK_SIZE), end });
       vnode.dataSequence++;
     }
-    vnode.size = Math.max(vnode.size, request.offset + outcome.written);
+    const size = request.offset + outcome.written;
+    if (size > vnode.size) this.parts.records.growing(vnode);
+    vnode.size = Math.max(vnode.size, size);
     vnode.change++;
   }
 
@@ -137,7 +141,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { store, inodes, maps, reclaimer } = this.parts;
     checkWrite(vnode, 0, size);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
-    const frees = start < vnode.size && start < end;
+    const frees = (start < vnode.size || vnode.hasBlocksBehind) && start < end;
     if (frees) {
       const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
       if (end < Number.POSITIVE_INFINITY) maps.planPunch(vnode, range, inodes.planShared, plan);
@@ -157,7 +161,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { inodes, maps, reclaimer } = this.parts;
     this.release(vnode, dropped);
     inodes.claim(vnode);
-    if (start < vnode.size && start < end) {
+    if ((start < vnode.size || vnode.hasBlocksBehind) && start < end) {
       const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
       if (end < Number.POSITIVE_INFINITY) {
         vnode.blocks -= maps.punch(vnode, range, reclaimer.add);
@@ -166,10 +170,12 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
         vnode.blocks = Math.min(vnode.blocks, blocksFor(vnode.size) - whole);
       } else {
         maps.cut(vnode, range.first, reclaimer.add);
+        vnode.hasBlocksBehind = false;
         vnode.blocks = Math.min(vnode.blocks, range.first);
       }
       if (start === 0) vnode.inline = NO_BYTES;
     }
+    if (size < vnode.size) vnode.cuts++;
     if (vnode.inline.length > size) vnode.inline = vnode.inline.slice(0, size);
     vnode.size = size;
     vnode.change++;
@@ -187,6 +193,12 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   }
 
   planPlace(blocks: number, plan: Plan): boolean {
+    if (this.parts.store.readOnly) {
+      throw new FilesystemError(
+        'EROFS',
+        'Cannot replay the log without writing to the device: mount the volume for writing first',
+      );
+    }
     return this.parts.store.space.plan(blocks, plan);
   }
 
@@ -200,15 +212,10 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
 
   planComplete(ioend: Ioend, plan: Plan): boolean {
     const vnode = ioend.file as Vnode;
-    const { store, inodes, maps } = this.parts;
+    const { store, inodes } = this.parts;
     if (!inodes.planClaim(vnode, plan)) return false;
-    if (ioend.block !== undefined) {
-      const run = { first: ioend.offset / BLOCK_SIZE, count: ioend.frames.length };
-      maps.planSet(vnode, run, inodes.planShared, plan);
-      for (let i = 0; i < ioend.frames.length; i++) {
-        store.groups.wantBlock((ioend.block + i) as Block, plan);
-      }
-    }
+    const { block, offset, frames } = ioend;
+    if (block !== undefined) this.planMap(vnode, offset / BLOCK_SIZE, block, frames.length, plan);
     inodes.planRewrite(vnode, plan);
     return (
       plan.ready && store.space.plan(plan.blocks, plan) && plan.blocks <= store.blocks.available
@@ -217,19 +224,35 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
 
   complete(ioend: Ioend): void {
     const vnode = ioend.file as Vnode;
-    const { store, inodes, maps } = this.parts;
+    const { store, inodes, records } = this.parts;
     inodes.claim(vnode);
     if (ioend.block === undefined) {
       const frame = ioend.frames[0] as Frame;
       vnode.inline = store.blocks.view(frame).slice(0, ioend.size);
     } else {
-      vnode.inline = NO_BYTES;
-      const first = ioend.offset / BLOCK_SIZE;
-      vnode.blocks += maps.setRun(vnode, { first, block: ioend.block, checksums: ioend.checksums });
+      this.map(vnode, ioend.offset / BLOCK_SIZE, ioend.block, ioend.checksums);
     }
     this.release(vnode, { blocks: ioend.frames.length, folios: ioend.folios });
     inodes.touch(vnode);
     inodes.rewrite(vnode);
+    records.written(vnode, ioend);
+  }
+
+  cleaned(file: IomapFile): void {
+    this.parts.records.sized(file as Vnode, file.size);
+  }
+
+  /** Makes sure that {@link map} of `count` blocks from `first` on cannot miss. */
+  planMap(vnode: Vnode, first: number, block: Block, count: number, plan: Plan): void {
+    const { store, inodes, maps } = this.parts;
+    maps.planSet(vnode, { first, count }, inodes.planShared, plan);
+    for (let i = 0; i < count; i++) store.groups.wantBlock((block + i) as Block, plan);
+  }
+
+  /** The map names a run that was handed out. The inode was claimed. */
+  map(vnode: Vnode, first: number, block: Block, checksums: Uint32Array): void {
+    vnode.inline = NO_BYTES;
+    vnode.blocks += this.parts.maps.setRun(vnode, { first, block, checksums });
   }
 
   cancel(ioend: Ioend, released: { blocks: number; folios: number }): void {

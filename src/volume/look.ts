@@ -13,7 +13,7 @@ import { DATA_BLOCK } from '../tree/index.ts';
 import { checkName, type DirectoryEntry } from './directories.ts';
 import type { Engine } from './engine.ts';
 import { noEntry } from './mutate.ts';
-import type { Vnode } from './vnode.ts';
+import { linkedNumber, type Vnode } from './vnode.ts';
 
 /** An operation that only reads: what it was given to see is looked up and answered in one turn. */
 export class Look<Result> extends PlannedOperation<Result> {
@@ -51,8 +51,24 @@ export function lookup(engine: Engine, directory: Vnode, name: string): Look<Vno
 }
 
 /**
- * The same where a name that is not there is no error: null. Making an error is what an absent name
- * would cost most, and every name that is made was absent.
+ * The inode that a `bind` names, held for the caller: by its name, or under the root of its realm
+ * by `/` and its number.
+ * @throws {FilesystemError} `ENOENT`, `ENOTDIR`
+ */
+export function lookupBound(engine: Engine, directory: Vnode, name: string): Look<Vnode> {
+  const ino = linkedNumber(name);
+  if (ino === undefined) return lookup(engine, directory, name);
+  return new Look(engine, (plan) => {
+    const vnode = engine.inodes.findLinked(directory, ino, plan);
+    if (vnode === null) throw noEntry(name);
+    if (vnode !== undefined) vnode.holds++;
+    return vnode;
+  });
+}
+
+/**
+ * {@link lookup} where a name that is not there is no error: null. Making an error is what an
+ * absent name would cost most, and every name that is made was absent.
  */
 export function peek(engine: Engine, directory: Vnode, name: string): Look<Vnode | null> {
   return new Look(engine, (plan) => find(engine, directory, name, plan));

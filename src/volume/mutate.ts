@@ -33,7 +33,7 @@ export abstract class Mutate<Result> extends PlannedOperation<Result> {
     const { engine } = this;
     if (this.#record !== undefined) engine.announceAll(this.#record);
     const result = this.change();
-    if (this.#record !== undefined) engine.log(this.#record);
+    if (this.#record !== undefined) engine.records.add(this.#record);
     engine.table.trim();
     return this.finish(result);
   }

@@ -126,7 +126,7 @@ function planEstrange(engine: Engine, vnode: Vnode, plan: Plan): void {
  * what is in a directory that was removed.
  */
 function estrange(engine: Engine, vnode: Vnode): void {
-  engine.announce(vnode);
+  engine.records.announce(vnode);
   if (vnode.isDirectory) {
     vnode.slots.fill(0);
     vnode.size = 0;

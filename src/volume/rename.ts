@@ -133,7 +133,7 @@ export class Rename extends Mutate<void> {
   #replace(target: Vnode): void {
     const { engine } = this;
     const { newName, time } = this.#record;
-    if (target.opens + target.holds > 0) engine.announce(target);
+    if (target.opens + target.holds > 0) engine.records.announce(target);
     engine.trees.update(this.#to.entries, this.#targetKey, engine.position);
     if (target.namedIn === this.#to && target.name === newName) target.namedIn = undefined;
     this.#to.size--;

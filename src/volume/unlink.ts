@@ -54,7 +54,7 @@ export class Unlink extends Mutate<void> {
     const { name, what, time } = this.#record;
     const parent = this.#parent;
     const target = this.#target as Vnode;
-    if (target.opens + target.holds > 0) engine.announce(target);
+    if (target.opens + target.holds > 0) engine.records.announce(target);
     if (what === UnlinkWhat.TREE) engine.inodes.push(target);
     engine.inodes.claim(parent);
     engine.trees.remove(parent.entries, this.#key);

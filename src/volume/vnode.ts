@@ -119,6 +119,17 @@ export class Vnode extends IomapFile implements MapRoot {
   used = true;
   place = 0;
 
+  /**
+   * Bytes of the file for whoever replays the log, if `sizeTxg` is the open txg; else all of them.
+   * Dirty data has made it longer, and is not all in its place.
+   */
+  loggedSize = 0;
+  sizeTxg = 0 as Txg;
+  /** How often it was made shorter since it came into memory. */
+  cuts = 0;
+  /** Its map names blocks behind its end; that is so only while the log is replayed. */
+  hasBlocksBehind = false;
+
   /** What was promised for one dirty folio, and for how many. */
   folioCost = 0;
   promisedFolios = 0;
@@ -177,6 +188,10 @@ export class Vnode extends IomapFile implements MapRoot {
     this.claimEpoch = -1;
     this.used = true;
     this.place = 0;
+    this.loggedSize = 0;
+    this.sizeTxg = 0 as Txg;
+    this.cuts = 0;
+    this.hasBlocksBehind = false;
     this.folioCost = 0;
     this.promisedFolios = 0;
     this.writebackIndex = 0;
@@ -261,6 +276,11 @@ export class Vnode extends IomapFile implements MapRoot {
 /** The {@link Vnode.childName} of a linked inode. */
 export function linkedName(ino: number): string {
   return `/${ino}`;
+}
+
+/** The inode number of such a name; undefined if it is another name. */
+export function linkedNumber(name: string): number | undefined {
+  return /^\/\d{1,13}$/.test(name) ? Number(name.slice(1)) : undefined;
 }
 
 /** Flags that follow from what an inode has, rather than being set. */

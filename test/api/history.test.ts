@@ -17,6 +17,8 @@ const ODD: Life = {
   logBlocks: 8,
   cacheBytes: 4 * MIB,
 };
+/** Copying a node whose children are all saturated takes that much at once. */
+const COPYING = 16 * MIB;
 const PLAIN: Life = { size: 32 * MIB, logBlocks: 8, cacheBytes: 4 * MIB };
 
 /** Names and contents so long that four fill a leaf: 168 leaves are more than one node can name. */
@@ -57,6 +59,6 @@ describe('the API does as the model', { timeout: TIMEOUT_MS }, () => {
   });
 
   it('on trees of three levels', async () => {
-    await history({ ...ODD, before: CROWD, levels: 3 }, 60, 5);
+    await history({ ...ODD, cacheBytes: COPYING, before: CROWD, levels: 3 }, 60, 5);
   });
 });

@@ -288,7 +288,6 @@ export const MUTATIONS: readonly Mutation[] = [
     type: 'write',
     target: 0x11121314,
     offset: 0x2122232425,
-    size: 0x3132333435,
     runs: [
       { block: 0x41424344, length: 2 },
       { block: 0x51525354, length: 1 },

@@ -6,9 +6,9 @@ import { Volume, type VolumeOptions } from '../../src/api/index.ts';
 import { errorCode, type Operation } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
-import { type Engine, lookup, Mount, type Vnode } from '../../src/volume/index.ts';
+import { type Engine, lookup, type Vnode } from '../../src/volume/index.ts';
 import { recount } from '../volume/recount.ts';
-import { create, makeEngine, type RigOptions } from '../volume/rig.ts';
+import { create, mountWith, type RigOptions } from '../volume/rig.ts';
 import { ChoiceDevice } from './choice-device.ts';
 import { B, type FileState, type State } from './files.ts';
 import { Needs } from './needs.ts';
@@ -172,8 +172,7 @@ export class Bench {
   #mount(): OpenVolume {
     const { device } = this;
     const driver = new Driver(device, { pause: () => device.pause() });
-    const engine = makeEngine(OPTIONS, driver.run(new Mount(device.size)));
-    driver.run(engine.load());
+    const engine = mountWith(driver, device, OPTIONS);
     this.needs.watch(driver);
     return OpenVolume.over(device, driver, engine);
   }

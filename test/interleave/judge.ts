@@ -6,10 +6,12 @@
  * part. This is linearizability, of all files together, and so of each of their blocks.
  *
  * An operation that failed for the device's sake has ended before any of its parts, or between two.
- * What is durable is the state in which the last fsync stood in that order.
+ * What is durable of a file is what its last fsync found in that order; block by block, it may be
+ * what it was later.
  */
-import { digest, Refusal, type State } from './files.ts';
-import type { FileOperation, Memory, Step } from './operations.ts';
+import { equalBytes } from '../../src/base/index.ts';
+import { B, digest, Refusal, type State } from './files.ts';
+import type { FileOperation, Memory, Name, Step } from './operations.ts';
 
 export interface Event {
   readonly operation: FileOperation;
@@ -37,8 +39,8 @@ interface Position {
   /** Parts of each operation that are done; infinity if it has ended. */
   readonly done: readonly number[];
   readonly memories: readonly Memory[];
-  /** What a power cut would leave is what is on the device. */
-  readonly durable: boolean;
+  /** Of each file that is made durable: blocks that are on the device as they have not been yet. */
+  readonly durable: readonly (readonly number[])[];
 }
 
 /** True if there is such an order. */
@@ -50,31 +52,35 @@ class Search {
   readonly #events: readonly Event[];
   readonly #seen: Seen;
   readonly #after: string;
-  readonly #durable: string;
+  /** Files that are made durable. */
+  readonly #synced: readonly Name[];
   readonly #known = new Set<string>();
 
   constructor(events: readonly Event[], seen: Seen) {
     this.#events = events;
     this.#seen = seen;
     this.#after = digest(seen.after);
-    this.#durable = digest(seen.durable);
+    this.#synced = [...new Set(events.flatMap(({ operation }) => operation.syncs ?? []))];
   }
 
   find(): boolean {
+    const { durableBefore, durable } = this.#seen;
+    if (this.#synced.length === 0 && digest(durableBefore) !== digest(durable)) return false;
     return this.#search({
       state: this.#seen.before,
       done: this.#events.map(() => 0),
       memories: this.#events.map(() => ({})),
-      durable: digest(this.#seen.durableBefore) === this.#durable,
+      durable: this.#synced.map((name) => this.#unexplained(name, durableBefore)),
     });
   }
 
   #search(position: Position): boolean {
     const { state, done, memories, durable } = position;
     if (done.every((count) => count === Number.POSITIVE_INFINITY)) {
-      return durable && digest(state) === this.#after;
+      return durable.every(({ length }) => length === 0) && digest(state) === this.#after;
     }
-    const key = `${done.join()} ${durable} ${digest(state)} ${memories.map(keyOf).join()}`;
+    const parts = [done.join(), durable.join(' '), digest(state), memories.map(keyOf).join()];
+    const key = parts.join(' ');
     if (this.#known.has(key)) return false;
     this.#known.add(key);
     return this.#events.some((_, i) => this.#mayGoOn(i, done) && this.#goOn(i, position));
@@ -106,6 +112,7 @@ class Search {
     return this.#search({
       ...position,
       state: state ?? position.state,
+      durable: this.#explained(position, state),
       done: replaced(position.done, i, count + 1),
       memories: memory === undefined ? position.memories : replaced(position.memories, i, memory),
     });
@@ -115,12 +122,35 @@ class Search {
     const { operation, outcome } = this.#events[i] as Event;
     const done = replaced(position.done, i, Number.POSITIVE_INFINITY);
     const memories = replaced(position.memories, i, {});
-    let { durable } = position;
-    if (operation.syncs) {
-      const same = digest(state) === this.#durable;
-      durable = outcome === FAILED ? durable || same : same;
+    const durable = this.#explained(position, state);
+    if (operation.syncs === undefined) return this.#search({ state, done, memories, durable });
+    const at = this.#synced.indexOf(operation.syncs);
+    const synced = replaced(durable, at, this.#unexplained(operation.syncs, state));
+    if (this.#search({ state, done, memories, durable: synced })) return true;
+    return outcome === FAILED && this.#search({ state, done, memories, durable });
+  }
+
+  /** What is left of the blocks that nothing has explained yet, when the state has changed. */
+  #explained({ durable, state: before }: Position, state: State | undefined): Position['durable'] {
+    if (state === undefined || state === before) return durable;
+    return durable.map((blocks, i) => {
+      if (blocks.length === 0) return blocks;
+      const now = this.#unexplained(this.#synced[i] as Name, state);
+      return blocks.filter((block) => now.includes(block));
+    });
+  }
+
+  /** Blocks of a file that are on the device other than in a state; -1: its size is. */
+  #unexplained(name: Name, state: State): number[] {
+    const wanted = this.#seen.durable.get(name)?.bytes;
+    const found = state.get(name)?.bytes;
+    if (wanted === undefined || found === undefined) return wanted === found ? [] : [-1];
+    const blocks: number[] = wanted.length === found.length ? [] : [-1];
+    for (let at = 0; at < wanted.length; at += B) {
+      const same = equalBytes(wanted.subarray(at, at + B), found.subarray(at, at + B));
+      if (!same) blocks.push(at / B);
     }
-    return this.#search({ state, done, memories, durable });
+    return blocks;
   }
 }
 

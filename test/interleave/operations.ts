@@ -28,7 +28,7 @@ export interface FileOperation {
   readonly run: (bench: Bench) => Promise<unknown>;
   readonly parts: readonly Part[];
   /** What was done before it is durable when it ends. */
-  readonly syncs?: true;
+  readonly syncs?: Name;
 }
 
 /** A file, its clone, and a file that has nothing to do with them. */
@@ -302,7 +302,7 @@ export function cloningFile(name: Name, copy: string): FileOperation {
 
 export function syncing(name: Name): FileOperation {
   const run = ({ handle }: Bench): Promise<unknown> => handle(name).sync();
-  return { ...looking(`fsync ${name}`, run, () => undefined), syncs: true };
+  return { ...looking(`fsync ${name}`, run, () => undefined), syncs: name };
 }
 
 export function writingBack(name: Name): FileOperation {

@@ -22,11 +22,11 @@ export class Recording {
   readonly #records: Uint8Array[] = [];
 
   constructor(engine: Engine) {
-    engine.record((record) => {
+    engine.records.journal = (record) => {
       const bytes = new Uint8Array(mutationSize(record));
       encodeMutation(record, bytes, 0);
       this.#records.push(bytes);
-    });
+    };
   }
 
   get mutations(): Mutation[] {
@@ -62,6 +62,9 @@ export class Translator {
     const result = driver.run(operation);
     if (mutation.type !== 'bind' && mutation.type !== 'create' && mutation.type !== 'clone') return;
     const vnode = result as Vnode;
+    // Introduced again after a commit: it is the same inode.
+    if (this.#vnodes.has(mutation.handle)) vnode.holds--;
+    if (this.#vnodes.has(mutation.handle)) return;
     vnode.opens++;
     this.#vnodes.set(mutation.handle, vnode);
   }

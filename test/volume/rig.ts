@@ -16,6 +16,8 @@ import {
   FormatVolume,
   Mount,
   newSuperblock,
+  ReadLog,
+  recover,
   type VolumeParts,
   Wipe,
 } from '../../src/volume/index.ts';
@@ -100,10 +102,20 @@ export function create(device: Device, options: RigOptions = {}): Rig {
   return { engine, driver };
 }
 
-/** The volume on a device, as its newest root has it. */
+/** The volume on a device, as its newest root and its log have it. */
 export function mount(device: Device, options: RigOptions = {}): Rig {
   const driver = makeDriver(device);
-  const engine = makeEngine(options, driver.run(new Mount(device.size)));
+  return { engine: mountWith(driver, device, options), driver };
+}
+
+export function mountWith(driver: Driver, device: Device, options: RigOptions): Engine {
+  const mounted = driver.run(new Mount(device.size));
+  const log = driver.run(new ReadLog(mounted.superblock));
+  const engine = makeEngine(options, mounted);
   driver.run(engine.load());
-  return { engine, driver };
+  for (let steps = recover(engine, log), next = steps.next(); !next.done; ) {
+    next = steps.next(driver.run(next.value));
+  }
+  if (log.end.moved) driver.run(engine.commit());
+  return engine;
 }

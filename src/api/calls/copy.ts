@@ -1,8 +1,8 @@
 /**
- * Calls that copy one inode: the clone, and copyFile, which is a clone wherever nobody could tell.
+ * Calls that copy one inode: the clone, and copyFile, which shares what it copies.
  */
 import { FilesystemError } from '../../base/index.ts';
-import { AttributeMask, type CloneMutation, InodeKind, UnlinkWhat } from '../../format/index.ts';
+import { AttributeMask, type CloneMutation, InodeKind } from '../../format/index.ts';
 import { type Vnode, WriteFile } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
 import { checkChoice, hasCode } from '../errors.ts';
@@ -18,9 +18,8 @@ import {
 import { type Procedure, run } from '../procedure.ts';
 import { setAttributes } from './attributes.ts';
 import { readInto, setSize } from './files.ts';
-import { unlinkName } from './names.ts';
 
-const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
+const { COPYFILE_EXCL } = constants;
 
 /** Bytes that are copied at a time where a clone cannot be made. */
 const COPY_CHUNK = 1024 * 1024;
@@ -48,11 +47,8 @@ export function* cloneTo(
 
 /**
  * Copies a file: the new one has the data and the mode, the process as its owner and the present
- * time. It shares all blocks with the source. A file that is there is replaced by such a clone; if
- * it has other names, or is open, it has to stay what it is, and the bytes are copied into it, or
- * with `COPYFILE_FICLONE_FORCE` nothing is done.
- *
- * @throws `ENOTSUP` if a clone was demanded and cannot be made
+ * time. It shares all blocks with the source, so `COPYFILE_FICLONE` and its force change nothing. A
+ * file that is there is emptied and gets the data and the mode; it stays the same inode.
  */
 export function* copyFile(
   context: Context,
@@ -75,7 +71,7 @@ function* copyTo(context: Context, source: Vnode, to: string, mode: number): Pro
         const code = exclusive && !place.slash ? 'EEXIST' : 'EISDIR';
         throw new FilesystemError(code, 'Cannot replace a directory');
       }
-      if (found !== undefined) return yield* copyOver(context, source, { place, found }, mode);
+      if (found !== undefined) return yield* copyOver(context, source, found, mode);
       checkCopied(source);
       return yield* copyNew(context, source, place);
     } catch (error) {
@@ -93,12 +89,8 @@ function checkCopied(source: Vnode): void {
 }
 
 /** Makes the copy where nothing is. */
-function* copyNew(
-  context: Context,
-  source: Vnode,
-  place: Place,
-  { uid, gid }: { readonly uid: number; readonly gid: number } = context,
-): Procedure<void> {
+function* copyNew(context: Context, source: Vnode, place: Place): Procedure<void> {
+  const { uid, gid } = context;
   const copy = yield* cloneTo(context, source, place);
   yield* holding(copy, function* () {
     const { time } = context;
@@ -112,42 +104,24 @@ function* copyNew(
   });
 }
 
-function* copyOver(
-  context: Context,
-  source: Vnode,
-  { place, found }: { place: Place; found: Vnode },
-  mode: number,
-): Procedure<void> {
+function* copyOver(context: Context, source: Vnode, found: Vnode, mode: number): Procedure<void> {
   if ((mode & COPYFILE_EXCL) !== 0) {
     throw new FilesystemError('EEXIST', 'Cannot copy: the destination exists');
   }
   if (found.isDirectory) throw new FilesystemError('EISDIR', 'Cannot replace a directory');
   checkCopied(source);
   if (found === source) return;
-  const entangled = found.nlink > 1 || found.opens > 0;
-  if (entangled && (mode & COPYFILE_FICLONE_FORCE) !== 0) {
-    throw new FilesystemError(
-      'ENOTSUP',
-      'Cannot clone over the file: it has other names or is open, and would have to stay',
-    );
-  }
-  if (entangled || found.kind !== InodeKind.FILE) yield* copyInto(context, source, found);
-  else {
-    try {
-      yield* unlinkName(context, place.directory, place.name, UnlinkWhat.FILE);
-    } catch (error) {
-      // Somebody else has removed it.
-      if (!hasCode(error, 'ENOENT') || place.directory.unlinked) throw error;
-    }
-    yield* copyNew(context, source, place, found);
-  }
+  yield* setSize(context, found, 0);
+  if (source.kind === InodeKind.FILE) yield* shareAll(context, source, found);
+  yield* setAttributes(context, found, { mask: AttributeMask.MODE, mode: source.mode });
 }
 
-/** Copies data and mode into a file that is there. */
-function* copyInto(context: Context, source: Vnode, target: Vnode): Procedure<void> {
-  yield* setSize(context, target, 0);
-  yield* copyBytes(context, source, 0, target, 0, source.size);
-  yield* setAttributes(context, target, { mask: AttributeMask.MODE, mode: source.mode });
+/** The whole of a file becomes that of another one, which is empty. */
+function* shareAll(context: Context, source: Vnode, target: Vnode): Procedure<void> {
+  const ids = { source: source.id, target: target.id };
+  const range = { sourceOffset: 0, offset: 0, length: 0 };
+  const { time } = context;
+  yield* run(context.engine.apply({ type: 'clone-range', ...ids, ...range, time }));
 }
 
 /** Copies bytes from one file to another; the result is how many, fewer if the source ends. */

@@ -4,7 +4,7 @@
 import { FilesystemError } from '../../base/index.ts';
 import { InodeKind } from '../../format/index.ts';
 import { BufferedRead } from '../../iomap/index.ts';
-import { checkFile, type Vnode, WriteFile } from '../../volume/index.ts';
+import { checkFile, Fsync, type Vnode, WriteFile } from '../../volume/index.ts';
 import { AppendFile } from '../append.ts';
 import { type Context, holding, OpenFile } from '../context.ts';
 import { bytesOf, bytesToWrite, encode } from '../encoding.ts';
@@ -306,7 +306,7 @@ function* writeAt(
       file.position = start + count;
     }
   }
-  if (file.synchronous) yield* run(context.engine.commit());
+  if (file.synchronous) yield* run(new Fsync(context.engine, vnode));
   return count;
 }
 
@@ -367,8 +367,8 @@ export function* setSize(context: Context, vnode: Vnode, size: number): Procedur
 
 /** Makes the file, and everything done before, durable. */
 export function* fsync(context: Context, fd: number): Procedure<void> {
-  context.files.get(fd);
-  yield* run(context.engine.commit());
+  const file = context.files.get(fd);
+  yield* context.using(file, ({ vnode }) => run(new Fsync(context.engine, vnode)));
 }
 
 export function* fdatasync(context: Context, fd: number): Procedure<void> {

@@ -1,0 +1,112 @@
+/**
+ * Flush log: makes everything done so far durable, with one flush.
+ *
+ *   gather   whoever asks in the same turn of the event loop comes along
+ *   frame    all mutations that no frame has yet, in one frame of the ring
+ *   flush    of the frame, and of the data that its mutations name
+ *
+ * While one flush is on its way newcomers gather for the next (group commit). Where the log cannot
+ * take what there is, a commit is made instead.
+ *
+ * The first failure of a write or a flush makes the volume read-only: what the device has is not
+ * known any more, and nobody is told that his data is safe.
+ */
+import { BLOCK_SIZE, type Operation, PlainIo, type Plan, PlannedOperation } from '../base/index.ts';
+import type { FrameWrite } from './log.ts';
+import type { Store } from './store.ts';
+
+const Phase = { GATHER: 0, FRAME: 1, PREPARE: 2, WRITE: 3, FLUSH: 4 } as const;
+type Phase = (typeof Phase)[keyof typeof Phase];
+
+/** Blocks of the ring that are made ready at once: 1 MiB. */
+const PREPARED_BLOCKS = 256;
+
+export class FlushLog extends PlannedOperation<void> {
+  readonly shared = true;
+  /** True once what is done later belongs to the next flush. */
+  begun = false;
+  readonly #store: Store;
+  readonly #previous: Operation<unknown> | undefined;
+  #phase: Phase = Phase.GATHER;
+  #gathered = false;
+  /** Mutations that have to be durable at the end. */
+  #target = 0;
+  #io: PlainIo[] = [];
+  #frame: FrameWrite | undefined;
+
+  /** `previous`: the flush before this one, if it has not ended (J1). */
+  constructor(store: Store, previous: Operation<unknown> | undefined) {
+    super();
+    this.#store = store;
+    this.#previous = previous;
+  }
+
+  protected override prepare(plan: Plan): void {
+    if (this.#previous !== undefined && !this.#previous.done) plan.follow(this.#previous);
+    const { failure, log } = this.#store;
+    if (failure !== undefined) throw failure;
+    for (const io of this.#io) if (!io.finished) plan.need(io);
+    if (this.#phase !== Phase.FRAME || this.#isDone || log.canSeal) return;
+    plan.follow((log.needsClosed && this.#store.committing) || this.#store.commit());
+  }
+
+  protected override apply(): boolean {
+    const { log } = this.#store;
+    switch (this.#phase) {
+      case Phase.GATHER:
+        if (this.#gathered) this.#begin();
+        this.#gathered = true;
+        this.plan.pause = !this.begun;
+        return false;
+      case Phase.FRAME:
+        if (this.#isDone) return this.finish(undefined);
+        return this.#prepareRing();
+      case Phase.PREPARE:
+        return this.#write();
+      case Phase.WRITE:
+        this.#io = [new PlainIo('flush')];
+        this.#phase = Phase.FLUSH;
+        return false;
+      default:
+        log.written(this.#frame as FrameWrite);
+        this.#frame = undefined;
+        this.#io = [];
+        this.#phase = Phase.FRAME;
+        return false;
+    }
+  }
+
+  override fail(error: Error): void {
+    if (this.#frame !== undefined && !this.done) this.#store.latch(error);
+    super.fail(error);
+  }
+
+  get #isDone(): boolean {
+    return this.#store.log.durable >= this.#target;
+  }
+
+  #begin(): void {
+    this.begun = true;
+    this.#target = this.#store.log.operation;
+    this.#phase = Phase.FRAME;
+  }
+
+  #prepareRing(): false {
+    const { log } = this.#store;
+    const { block, count } = log.unprepared(PREPARED_BLOCKS);
+    this.#phase = Phase.PREPARE;
+    if (count > 0) {
+      this.#io = [new PlainIo('prepare', block * BLOCK_SIZE, [], count * BLOCK_SIZE)];
+      return false;
+    }
+    return this.#write();
+  }
+
+  #write(): false {
+    const frame = this.#store.log.seal();
+    this.#frame = frame;
+    this.#io = [new PlainIo('write', frame.block * BLOCK_SIZE, [frame.bytes])];
+    this.#phase = Phase.WRITE;
+    return false;
+  }
+}

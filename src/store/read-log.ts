@@ -1,0 +1,187 @@
+/**
+ * Read log: finds the frames that came after a root.
+ *
+ * Reading begins where the superblock says and ends before the first frame that is not whole, or
+ * not the one that comes next. A frame and the data that its mutations name were made durable by
+ * one flush, so the last frame is taken only if all of its data is there (J1, J4). Nothing is
+ * changed.
+ */
+import { BLOCK_SIZE, checksum32, PlainIo, type Plan, PlannedOperation } from '../base/index.ts';
+import {
+  type Geometry,
+  imageSeed,
+  logFrameBlocks,
+  logFrameChecksum,
+  mutationsOf,
+  openLogFrame,
+  type SealedLogFrame,
+  type Superblock,
+} from '../format/index.ts';
+import type { LogEnd } from './log.ts';
+
+/** What a mount has to do again, and where the log goes on. */
+export interface FoundLog {
+  /** Of txgs after that of the root, in order. */
+  readonly frames: readonly SealedLogFrame[];
+  readonly end: LogEnd;
+}
+
+/** Blocks that are read at once. */
+const WINDOW_BLOCKS = 256;
+
+interface DataRun {
+  readonly block: number;
+  readonly checksums: Uint32Array;
+}
+
+export class ReadLog extends PlannedOperation<FoundLog> {
+  readonly #geometry: Geometry;
+  readonly #seed: bigint;
+  readonly #txg: number;
+  readonly #frames: SealedLogFrame[] = [];
+  /** Where the next frame is looked for, and the number it has. */
+  #at: number;
+  #sequence: number;
+  /** Where the last frame begins. */
+  #lastAt = 0;
+  #last: SealedLogFrame | undefined;
+  /** Blocks of the frames so far: the ring holds no more than it has. */
+  #blocks = 0;
+  #window: PlainIo | undefined;
+  #windowAt = 0;
+  /** Data of the last frame that is not verified yet. */
+  #data: DataRun[] | undefined;
+  #dataIo: PlainIo | undefined;
+  #checksums: Uint32Array = new Uint32Array(0);
+
+  constructor({ geometry, state, uuid }: Superblock) {
+    super();
+    this.#geometry = geometry;
+    this.#seed = imageSeed(uuid);
+    this.#txg = state.txg;
+    this.#at = state.logTail % geometry.logBlocks;
+    this.#sequence = state.logSequence;
+  }
+
+  protected override prepare(plan: Plan): void {
+    const io = this.#dataIo ?? this.#window;
+    if (io !== undefined && !io.finished) plan.need(io);
+  }
+
+  protected override apply(): boolean {
+    if (this.#data === undefined) {
+      const next = this.#next();
+      if (next === 'window') return false;
+      if (next !== undefined) {
+        this.#take(next);
+        return false;
+      }
+      this.#data = this.#dataOf(this.#frames.at(-1));
+    }
+    if (!this.#isIntact()) return this.#end(true);
+    const run = this.#data.pop();
+    if (run === undefined) return this.#end(false);
+    const bytes = new Uint8Array(run.checksums.length * BLOCK_SIZE);
+    this.#dataIo = new PlainIo('read', run.block * BLOCK_SIZE, [bytes]);
+    this.#checksums = run.checksums;
+    return false;
+  }
+
+  /** The next frame, here or at the start of the ring; `window`: more has to be read. */
+  #next(): SealedLogFrame | 'window' | undefined {
+    const here = this.#look(this.#at);
+    if (here !== undefined || this.#at === 0) return here;
+    const first = this.#look(0);
+    if (first !== undefined && first !== 'window') this.#at = 0;
+    return first;
+  }
+
+  #look(at: number): SealedLogFrame | 'window' | undefined {
+    const head = this.#bytes(at, 1);
+    if (head === undefined) return 'window';
+    const count = logFrameBlocks(head);
+    const { logBlocks } = this.#geometry;
+    if (count === 0 || at + count > logBlocks || this.#blocks + count > logBlocks) return undefined;
+    const bytes = this.#bytes(at, count);
+    if (bytes === undefined) return 'window';
+    const frame = openLogFrame(bytes, this.#seed);
+    return frame !== undefined && this.#follows(frame) ? frame : undefined;
+  }
+
+  #follows(frame: SealedLogFrame): boolean {
+    if (frame.sequence !== this.#sequence) return false;
+    const last = this.#last;
+    if (last === undefined) return true;
+    return (
+      frame.previous === logFrameChecksum(last.bytes) &&
+      frame.operation === last.operation + last.records &&
+      frame.epoch >= last.epoch
+    );
+  }
+
+  #take(frame: SealedLogFrame): void {
+    const count = frame.bytes.length / BLOCK_SIZE;
+    this.#last = { ...frame, bytes: frame.bytes.slice() };
+    this.#lastAt = this.#at;
+    this.#blocks += count;
+    this.#at = (this.#at + count) % this.#geometry.logBlocks;
+    this.#sequence++;
+    if (frame.epoch > this.#txg) this.#frames.push(this.#last);
+  }
+
+  /** Blocks of the ring; undefined if they have to be read first. */
+  #bytes(at: number, count: number): Uint8Array | undefined {
+    const window = this.#window?.buffers[0];
+    const from = at - this.#windowAt;
+    if (window !== undefined && from >= 0 && (from + count) * BLOCK_SIZE <= window.length) {
+      return window.subarray(from * BLOCK_SIZE, (from + count) * BLOCK_SIZE);
+    }
+    const { logBlocks, logStart } = this.#geometry;
+    const length = Math.min(logBlocks - at, Math.max(count, WINDOW_BLOCKS)) * BLOCK_SIZE;
+    this.#windowAt = at;
+    this.#window = new PlainIo('read', (logStart + at) * BLOCK_SIZE, [new Uint8Array(length)]);
+    return undefined;
+  }
+
+  #dataOf(frame: SealedLogFrame | undefined): DataRun[] {
+    const found: DataRun[] = [];
+    if (frame === undefined) return found;
+    for (const mutation of mutationsOf(frame)) {
+      if (mutation.type !== 'write') continue;
+      let at = 0;
+      for (const { block, length } of mutation.runs) {
+        for (let i = 0; i < length; i += WINDOW_BLOCKS) {
+          const count = Math.min(WINDOW_BLOCKS, length - i);
+          found.push({ block: block + i, checksums: mutation.checksums.subarray(at, at + count) });
+          at += count;
+        }
+      }
+    }
+    const { blockCount } = this.#geometry;
+    // What cannot be on the device is found out when it is to be replayed.
+    return found.filter(({ block, checksums }) => block + checksums.length <= blockCount);
+  }
+
+  #isIntact(): boolean {
+    const io = this.#dataIo;
+    if (io === undefined) return true;
+    const bytes = io.buffers[0] as Uint8Array;
+    this.#dataIo = undefined;
+    return this.#checksums.every((checksum, i) => {
+      const block = bytes.subarray(i * BLOCK_SIZE, (i + 1) * BLOCK_SIZE);
+      return checksum32(block, this.#seed) === checksum;
+    });
+  }
+
+  /**
+   * `torn`: the last frame does not count. It may be whole on the device, and must not be taken for
+   * the one that is written in its place: a number is skipped.
+   */
+  #end(torn: boolean): true {
+    if (torn) this.#frames.pop();
+    const moved = torn || this.#frames.length > 0;
+    const sequence = this.#sequence + (moved ? 1 : 0);
+    const head = torn ? this.#lastAt : this.#at;
+    return this.finish({ frames: this.#frames, end: { head, sequence, moved } });
+  }
+}

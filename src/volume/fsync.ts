@@ -1,0 +1,67 @@
+/**
+ * Fsync: makes a file, and everything that was done before, durable with one flush.
+ *
+ * What is dirty of the file is written back to its place; the log says where that is, and what else
+ * was done, in order. Of other files nothing is written: after a crash each of their blocks is one
+ * of those that it has been since the last commit.
+ */
+import { DeviceError, type Operation, type Plan, PlannedOperation } from '../base/index.ts';
+import { Writeback } from '../iomap/index.ts';
+import type { Engine } from './engine.ts';
+import type { Vnode } from './vnode.ts';
+
+export class Fsync extends PlannedOperation<void> {
+  readonly #engine: Engine;
+  readonly #vnode: Vnode;
+  /** What it waits for, and whether that is all. */
+  #waits: Operation<unknown> | undefined;
+  #flushing = false;
+  /** Bytes of the file that have to be durable. */
+  #size = 0;
+  #cuts = -1;
+  /** Mutations that have to be durable. */
+  #target = 0;
+
+  constructor(engine: Engine, vnode: Vnode) {
+    super();
+    this.#engine = engine;
+    this.#vnode = vnode;
+  }
+
+  protected override prepare(plan: Plan): void {
+    const vnode = this.#vnode;
+    if (this.#waits?.done === false) {
+      plan.follow(this.#waits);
+      return;
+    }
+    // Made shorter meanwhile, it may have become longer again with data that has no place.
+    if (!this.#flushing && this.#cuts !== vnode.cuts) this.#waits = undefined;
+    if (this.#waits === undefined) {
+      this.#size = vnode.size;
+      this.#cuts = vnode.cuts;
+    }
+    if (this.#waits === undefined && !vnode.clean) {
+      this.#waits = new Writeback(this.#engine.pool, { only: (file) => file === vnode });
+      plan.follow(this.#waits);
+    } else if (!this.#flushing) {
+      const { store, records } = this.#engine;
+      records.sized(vnode, this.#size);
+      this.#flushing = true;
+      this.#target = store.log.operation;
+      this.#waits = store.flushLog();
+      plan.follow(this.#waits);
+    }
+  }
+
+  protected override apply(): boolean {
+    const { log, failure } = this.#engine.store;
+    if (log.durable >= this.#target) return this.finish(undefined);
+    // Somebody else was told why; that it is not durable is everybody's.
+    throw failure ?? notDurable();
+  }
+}
+
+function notDurable(): Error {
+  const finding = 'what was done could not be made durable';
+  return new DeviceError('EIO', { operation: 'flush', position: 0, length: 0, finding });
+}

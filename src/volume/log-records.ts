@@ -1,0 +1,194 @@
+/**
+ * Log records: what the intent log is told, and how it names inodes.
+ *
+ * Mutations are told in the order in which they happen, data when it has its place. An inode is
+ * named by the number of its vnode, which a `bind` has introduced in the same txg, since a mount
+ * begins with the first record of a txg. Of a file that is on its way to several names the `bind`
+ * says `/` and the inode number, under the root of its realm.
+ *
+ * H1. A record is told only if the log knows all the inodes it names. An inode without names that
+ *     it does not know is gone after a crash, and so is what was done to it. Where something that
+ *     stays comes of such an inode, the log is lost, and the next to ask gets a commit.
+ * H2. What a replay finds in a file is something that the file has been, block by block. So a file
+ *     is not made longer over data that the log does not know, and no part of a block is cleared in
+ *     whose place there is such data: there, too, the log is lost.
+ */
+import { BLOCK_SIZE } from '../base/index.ts';
+import {
+  type AllocateMutation,
+  AttributeMask,
+  type CloneRangeMutation,
+  type Mutation,
+  ROOT_HANDLE,
+  SNAPSHOTS_HANDLE,
+  type TruncateMutation,
+} from '../format/index.ts';
+import type { Ioend } from '../iomap/index.ts';
+import type { Store } from '../store/index.ts';
+import type { Vnode } from './vnode.ts';
+
+/**
+ * What sees every change, in order. Names and data are valid during the call only. Data is told
+ * when it is written, and not again when it has its place.
+ */
+export type Journal = (record: Mutation) => void;
+
+export class LogRecords {
+  /** Told of every change, whether the log keeps it or not; for tests. */
+  journal: Journal | undefined;
+  readonly #store: Store;
+  readonly #vnodeOf: (handle: number) => Vnode;
+  readonly #bound = new Set<number>();
+
+  constructor(store: Store, vnodeOf: (handle: number) => Vnode) {
+    this.#store = store;
+    this.#vnodeOf = vnodeOf;
+    this.restart();
+  }
+
+  /** A txg begins: it has introduced nobody yet. */
+  restart(): void {
+    this.#bound.clear();
+    this.#bound.add(ROOT_HANDLE).add(SNAPSHOTS_HANDLE);
+  }
+
+  /** Tells what was done. */
+  add(record: Mutation): void {
+    this.journal?.(record);
+    const { log } = this.#store;
+    if (!log.isKeeping) return;
+    if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
+    if (isContent(record)) this.#changes(this.#vnodeOf(record.target), record);
+    if (this.#knowsAll(record)) log.append(record);
+    else if (staysBehind(record)) log.lose();
+  }
+
+  /** Makes sure that an inode can be named, also when its names will be gone. */
+  announce(vnode: Vnode): void {
+    if (this.#bound.has(vnode.id) || vnode.unlinked) return;
+    if (!this.#store.log.isKeeping && this.journal === undefined) return;
+    const { parent } = vnode;
+    if (parent === undefined) return;
+    this.announce(parent);
+    this.#bound.add(vnode.id);
+    this.add({ type: 'bind', handle: vnode.id, parent: parent.id, name: vnode.childName });
+  }
+
+  /** Tells that data has its place, or is in its inode. The file has the size that it had. */
+  written(vnode: Vnode, { offset, block, checksums }: Ioend): void {
+    if (!this.#canName(vnode)) return;
+    const { log } = this.#store;
+    const [target, time] = [vnode.id, vnode.mtime];
+    if (block === undefined) {
+      log.append({ type: 'write-inline', target, offset, data: vnode.inline, time });
+      this.#setSize(vnode, Math.max(this.#sizeOf(vnode), vnode.inline.length));
+    } else {
+      const runs = [{ block, length: checksums.length }];
+      log.append({ type: 'write', target, offset, runs, checksums, time });
+    }
+    this.#stamp(vnode);
+  }
+
+  /** Dirty data is about to make a file longer. */
+  growing(vnode: Vnode): void {
+    if (vnode.sizeTxg !== this.#store.txg) this.#setSize(vnode, vnode.size);
+  }
+
+  /**
+   * Tells that a file has at least `size` bytes, whose data has its place: what is told of data
+   * makes no file longer, since what is before it may not have its place yet.
+   */
+  sized(vnode: Vnode, size: number): void {
+    if (size <= this.#sizeOf(vnode) || !this.#canName(vnode)) return;
+    const { log } = this.#store;
+    log.append({ type: 'truncate', target: vnode.id, size, time: vnode.mtime });
+    this.#setSize(vnode, size);
+    this.#stamp(vnode);
+  }
+
+  #canName(vnode: Vnode): boolean {
+    if (!this.#store.log.isKeeping) return false;
+    this.announce(vnode);
+    return this.#bound.has(vnode.id);
+  }
+
+  /** Replay takes the time of a change of data for both; that of the inode may be later. */
+  #stamp({ id, mtime, ctime }: Vnode): void {
+    if (mtime.sec === ctime.sec && mtime.nsec === ctime.nsec) return;
+    const none = { mode: 0, uid: 0, gid: 0, atime: mtime };
+    const mask = AttributeMask.MTIME;
+    this.#store.log.append({ type: 'setattr', target: id, mask, ...none, mtime, time: ctime });
+  }
+
+  #sizeOf(vnode: Vnode): number {
+    return vnode.sizeTxg === this.#store.txg ? vnode.loggedSize : vnode.size;
+  }
+
+  #setSize(vnode: Vnode, size: number): void {
+    vnode.loggedSize = size;
+    vnode.sizeTxg = this.#store.txg;
+  }
+
+  /**
+   * A record changes the contents of a file. If there is data that the log does not know, what it
+   * leaves may be nothing that the file ever was (H2).
+   */
+  #changes(vnode: Vnode, record: ContentMutation): void {
+    if (record.type === 'truncate' && record.shrink === true) {
+      this.#setSize(vnode, Math.min(this.#sizeOf(vnode), record.size));
+    } else if (!vnode.clean && (vnode.size > this.#sizeOf(vnode) || cutsBlocks(record))) {
+      this.#store.log.lose();
+    } else {
+      this.#setSize(vnode, vnode.size);
+    }
+  }
+
+  #knowsAll(record: Mutation): boolean {
+    return namedIn(record, (handle) => this.#bound.has(handle));
+  }
+}
+
+/** Whether a condition holds for the handle of every inode that a record names. */
+function namedIn(record: Mutation, holds: (handle: number) => boolean): boolean {
+  switch (record.type) {
+    case 'bind':
+    case 'create':
+    case 'unlink':
+      return holds(record.parent);
+    case 'rename':
+      return holds(record.parent) && holds(record.newParent);
+    case 'link':
+      return holds(record.target) && holds(record.parent);
+    case 'clone':
+      return holds(record.source) && holds(record.parent);
+    case 'clone-range':
+    case 'dedupe':
+      return holds(record.source) && holds(record.target);
+    default:
+      return holds(record.target);
+  }
+}
+
+/** Handles of the inodes that a record names. */
+export function handlesOf(record: Mutation): number[] {
+  const handles: number[] = [];
+  namedIn(record, (handle) => handles.push(handle) > 0);
+  return handles;
+}
+
+/** True if what a record does is seen elsewhere than in the inode that it is done to. */
+function staysBehind({ type }: Mutation): boolean {
+  return type === 'clone' || type === 'clone-range' || type === 'link';
+}
+
+type ContentMutation = TruncateMutation | AllocateMutation | CloneRangeMutation;
+
+function isContent(record: Mutation): record is ContentMutation {
+  return ['truncate', 'fallocate', 'clone-range'].includes(record.type);
+}
+
+/** True if a range that is changed begins or ends within a block. */
+function cutsBlocks(record: ContentMutation): boolean {
+  if (record.type !== 'fallocate') return false;
+  return record.offset % BLOCK_SIZE !== 0 || (record.offset + record.length) % BLOCK_SIZE !== 0;
+}

@@ -1,0 +1,146 @@
+/**
+ * Recovery: the log of a volume that was not closed is done again.
+ *
+ * Every mutation goes through the code that did it first ({@link Engine.apply}), on the state that
+ * the root has; so what comes out is a state that the volume was in. Nothing is committed before
+ * all is done, and a mount that is cut off begins again with the first frame: replay writes only to
+ * blocks that neither the root nor the log uses.
+ */
+import { errorCode, FilesystemError, type Operation, type Txg } from '../base/index.ts';
+import { type Mutation, mutationsOf, ROOT_HANDLE, SNAPSHOTS_HANDLE } from '../format/index.ts';
+import { Truncate } from '../iomap/index.ts';
+import type { FoundLog } from '../store/index.ts';
+import type { Engine } from './engine.ts';
+import { handlesOf } from './log-records.ts';
+import { TakeLogged } from './map-written.ts';
+import type { Vnode } from './vnode.ts';
+
+/** Operations, one after the other, each with its result. */
+type Steps<Result> = Generator<Operation<unknown>, Result, unknown>;
+
+/**
+ * Replays a log on an engine that was just loaded. A commit has to follow; on a volume that is
+ * read-only, what was replayed stays in memory.
+ *
+ * @throws {FilesystemError} `EIO` if a mutation cannot be done again, `ENOMEM` if the cache is too
+ *   small for what the log changes; the device is unchanged
+ */
+export function* recover(engine: Engine, log: FoundLog): Steps<void> {
+  const { store } = engine;
+  store.log.goOn(log.end);
+  if (log.frames.length === 0) return;
+  store.recovering = true;
+  store.log.lose();
+  const last = log.frames.at(-1)?.epoch as Txg;
+  store.txg = Math.max(store.txg, last + 1) as Txg;
+  const handles = new Handles(engine);
+  for (const mutation of mutations(log)) {
+    handles.expect(mutation);
+    if (mutation.type === 'write') yield new TakeLogged(engine, mutation);
+  }
+  for (const mutation of mutations(log)) yield* replay(engine, handles, mutation);
+  yield* handles.close();
+  store.recovering = false;
+}
+
+function* mutations({ frames }: FoundLog): Generator<Mutation> {
+  for (const frame of frames) yield* mutationsOf(frame);
+}
+
+function* replay(engine: Engine, handles: Handles, mutation: Mutation): Steps<void> {
+  try {
+    const result = yield engine.apply(handles.translate(mutation));
+    if (isIntroduction(mutation)) handles.introduce(mutation.handle, result as Vnode);
+    yield* handles.used(mutation);
+  } catch (error) {
+    const code = errorCode(error) === 'ENOMEM' ? 'ENOMEM' : 'EIO';
+    const { message } = error as Error;
+    throw new FilesystemError(code, `Cannot replay a ${mutation.type} of the log: ${message}`, {
+      cause: error,
+    });
+  }
+}
+
+type Introduction = Extract<Mutation, { handle: number }>;
+
+function isIntroduction(mutation: Mutation): mutation is Introduction {
+  return 'handle' in mutation;
+}
+
+/**
+ * Which vnode a handle of the log stands for. Each is kept open from its introduction to its last
+ * use, since it may lose its names in between.
+ */
+class Handles {
+  readonly #engine: Engine;
+  readonly #vnodes = new Map<number, Vnode>();
+  /** Mutations that are still to name a handle, in all introductions of it. */
+  readonly #uses = new Map<number, number>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  expect(mutation: Mutation): void {
+    for (const handle of handlesOf(mutation)) {
+      this.#uses.set(handle, (this.#uses.get(handle) ?? 0) + 1);
+    }
+  }
+
+  introduce(handle: number, vnode: Vnode): void {
+    const before = this.#vnodes.get(handle);
+    vnode.opens++;
+    this.#vnodes.set(handle, vnode);
+    // Introduced again in the next txg: it is the same inode.
+    if (before === undefined) return;
+    before.opens--;
+    before.holds--;
+  }
+
+  /** The mutation with the handles of this mount. */
+  translate(mutation: Mutation): Mutation {
+    const copy: Record<string, unknown> = { ...mutation };
+    for (const field of ['parent', 'newParent', 'source', 'target'] as const) {
+      const handle = copy[field];
+      // The target of a symbolic link is text.
+      if (typeof handle === 'number') copy[field] = this.#vnode(handle).id;
+    }
+    return copy as unknown as Mutation;
+  }
+
+  /** A mutation is done: what nothing will name any more is closed. */
+  *used(mutation: Mutation): Steps<void> {
+    for (const handle of handlesOf(mutation)) {
+      const left = (this.#uses.get(handle) ?? 0) - 1;
+      this.#uses.set(handle, left);
+      if (left === 0) yield* this.#close(handle);
+    }
+    if (isIntroduction(mutation) && !this.#uses.get(mutation.handle)) {
+      yield* this.#close(mutation.handle);
+    }
+  }
+
+  *close(): Steps<void> {
+    for (const handle of [...this.#vnodes.keys()]) yield* this.#close(handle);
+  }
+
+  *#close(handle: number): Steps<void> {
+    const vnode = this.#vnodes.get(handle);
+    if (vnode === undefined) return;
+    this.#vnodes.delete(handle);
+    // The size that belongs to its last data did not get into the log.
+    if (vnode.hasBlocksBehind) yield new Truncate(vnode, vnode.size);
+    vnode.opens--;
+    const end = this.#engine.closed(vnode);
+    if (end !== undefined) yield end;
+    vnode.holds--;
+  }
+
+  #vnode(handle: number): Vnode {
+    if (handle === ROOT_HANDLE) return this.#engine.live;
+    if (handle === SNAPSHOTS_HANDLE) return this.#engine.snapshots;
+    const vnode = this.#vnodes.get(handle);
+    if (vnode !== undefined) return vnode;
+    throw new FilesystemError('EIO', `nobody has introduced handle ${handle}`);
+  }
+}

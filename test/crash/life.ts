@@ -1,0 +1,134 @@
+/**
+ * Life: random calls on a volume and on a model, on a device that remembers everything.
+ *
+ * It keeps what has to be known to judge a power cut at any of the device's calls: the states that
+ * there had been by then, and what had been acknowledged.
+ */
+import { expect } from 'vitest';
+import { Volume, type VolumeOptions } from '../../src/api/index.ts';
+import { MIB } from '../../src/base/index.ts';
+import { ModelVolume, type Random } from '../../src/testing/index.ts';
+import { COMMON } from '../api/bench.ts';
+import { draw } from '../api/draw.ts';
+import { ModelRunner, type Step, show, VolumeRunner } from '../api/steps.ts';
+import { TapeDevice } from '../store/tape.ts';
+import { type Ack, States } from './states.ts';
+
+export type Weights = Readonly<Partial<Record<Step['call'], number>>>;
+
+export const WEIGHTS: Weights = {
+  appendFile: 6,
+  chmod: 2,
+  clone: 5,
+  close: 3,
+  copyFile: 3,
+  deleteSnapshot: 1,
+  fsync: 14,
+  ftruncate: 4,
+  link: 4,
+  mkdir: 5,
+  open: 8,
+  rename: 8,
+  rm: 2,
+  rmdir: 1,
+  snapshot: 1,
+  symlink: 2,
+  sync: 1,
+  truncate: 4,
+  unlink: 3,
+  utimes: 2,
+  write: 12,
+  writeFile: 6,
+};
+
+export interface LifeOptions extends VolumeOptions {
+  readonly size: number;
+  readonly weights?: Weights;
+}
+
+const START = 1_000_000_000_000;
+
+interface Acknowledged extends Ack {
+  /** Calls of the device by then. */
+  readonly calls: number;
+}
+
+/** The end of a step: calls of the device, and the last state. */
+interface Mark {
+  readonly calls: number;
+  readonly state: number;
+}
+
+export class Life {
+  readonly tape: TapeDevice;
+  readonly states = new States();
+  readonly options: VolumeOptions;
+  readonly #random: Random;
+  readonly #weights: [Step['call'], number][];
+  readonly #model: ModelRunner;
+  readonly #volume: Volume;
+  readonly #runner: VolumeRunner;
+  readonly #acks: Acknowledged[] = [];
+  readonly #marks: Mark[] = [];
+  readonly #log: { readonly calls: number; readonly line: string }[] = [];
+  #now = START;
+
+  constructor(random: Random, { size, weights, ...options }: LifeOptions) {
+    this.#random = random;
+    this.#weights = Object.entries(weights ?? WEIGHTS) as [Step['call'], number][];
+    const now = (): number => this.#now;
+    this.options = { cacheBytes: 4 * MIB, ...COMMON, ...options, now };
+    this.tape = new TapeDevice(new Uint8Array(size));
+    this.#model = new ModelRunner(new ModelVolume(now));
+    this.#volume = Volume.openSync(this.tape, { ...this.options, create: true });
+    this.#runner = new VolumeRunner(this.#volume, 'sync');
+    this.tape.rewind();
+    this.states.capture(this.#model.model);
+    this.#acks.push({ calls: 0, state: 0, file: undefined });
+    this.#model.model.onChange = () => this.states.capture(this.#model.model);
+  }
+
+  run(steps: number): void {
+    for (let i = 0; i < steps; i++) this.step(this.#draw());
+  }
+
+  step(step: Step): void {
+    this.#now += 1000;
+    const handle = step.call === 'fsync' ? this.#model.open.get(step.args[0] as number) : undefined;
+    const wanted = this.#model.run(step);
+    expect(this.#runner.run(step), show(step)).toBe(wanted);
+    const calls = this.tape.calls.length;
+    const said = `${show(step).slice(0, 100)}: ${wanted.slice(0, 40)}`;
+    this.#log.push({ calls, line: `${said} (call ${calls}, state ${this.states.last})` });
+    this.#marks.push({ calls, state: this.states.last });
+    const ack = { calls, state: this.states.last };
+    if (step.call === 'sync') this.#acks.push({ ...ack, file: undefined });
+    else if (handle !== undefined) this.#acks.push({ ...ack, file: handle.node });
+  }
+
+  /** What a cut after so many calls must not lose, and the last state that it may show. */
+  promises(calls: number): { acks: Ack[]; upper: number } {
+    const acks = this.#acks.filter((ack) => ack.calls <= calls);
+    // The call that was cut off belongs to the step that ends with or after it.
+    const mark = this.#marks.find((each) => each.calls > calls) ?? this.#marks.at(-1);
+    return { acks, upper: mark?.state ?? 0 };
+  }
+
+  /** The last steps before a call, and the one in which it was made. */
+  story(calls: number): string {
+    const until = this.#log.findIndex((each) => each.calls > calls);
+    const end = until < 0 ? this.#log.length : until + 1;
+    const lines = this.#log.slice(Math.max(0, end - 14), end).map(({ line }) => line);
+    return `Cut after call ${calls}; the last steps were:\n  ${lines.join('\n  ')}`;
+  }
+
+  #draw(): Step {
+    const total = this.#weights.reduce((sum, [, weight]) => sum + weight, 0);
+    let left = this.#random.below(total);
+    for (const [call, weight] of this.#weights) {
+      if (left < weight) return draw(call, this.#random.fork(), this.#model);
+      left -= weight;
+    }
+    return { call: 'sync', args: [] };
+  }
+}
