@@ -17,15 +17,7 @@
  *   words    4 + 4n u32 count, then the words
  *   type     0      the type number itself tells (clone-range and dedupe)
  */
-import {
-  binaryString,
-  copyBinary,
-  FilesystemError,
-  getU64,
-  roundUp,
-  setU64,
-  viewOf,
-} from '../base/index.ts';
+import { binaryString, FilesystemError, getU64, roundUp, setU64, viewOf } from '../base/index.ts';
 import type { Mutation, MutationType } from './mutation.ts';
 import { getTime, setTime, type Time } from './time.ts';
 
@@ -135,6 +127,9 @@ const TYPES = new Map<number, MutationType>(
 const HEADER = 8;
 const ABSENT = 0xffffffff;
 
+/** Bytes of the kinds whose size is always the same; the others are at least 2 long. */
+const FIXED_SIZES: Partial<Record<FieldKind, number>> = { u32: 4, u64: 8, flag: 4, time: 8 };
+
 interface Run {
   readonly block: number;
   readonly length: number;
@@ -168,7 +163,7 @@ const codecs = {
     size: (value: string) => 2 + value.length,
     put(view: DataView, at: number, value: string): void {
       view.setUint16(at, value.length, true);
-      copyBinary(value, bytesAt(view, at + 2, value.length), 0);
+      for (let i = 0; i < value.length; i++) view.setUint8(at + 2 + i, value.charCodeAt(i));
     },
     get(view: DataView, at: number): readonly [string, number] {
       const length = view.getUint16(at, true);
@@ -223,27 +218,50 @@ const codecs = {
   },
 };
 
-/** The schemas with the codec of each field: every mutation of a volume is encoded. */
-const FIELDS = Object.fromEntries(
-  Object.entries(SCHEMAS).map(([type, [, fields]]) => [
-    type,
-    Object.entries(fields).map(([field, kind]) => [field, codecs[kind] as FieldCodec<unknown>]),
-  ]),
-) as unknown as Readonly<Record<MutationType, readonly (readonly [string, FieldCodec<unknown>])[]>>;
+/** A schema as it is worked off: every mutation of a volume is encoded, so that it costs little. */
+interface Layout {
+  readonly type: number;
+  /** Bytes of the header and of the fields whose size is always the same. */
+  readonly fixed: number;
+  readonly fields: readonly (readonly [string, FieldCodec<unknown>])[];
+  /** Those of any size. */
+  readonly varying: readonly (readonly [string, FieldCodec<unknown>])[];
+}
+
+const LAYOUTS = Object.fromEntries(
+  Object.entries(SCHEMAS).map(([type, schema]) => [type, layoutOf(schema)]),
+) as unknown as Readonly<Record<MutationType, Layout>>;
+
+function layoutOf([type, schema]: Schema): Layout {
+  const fields = Object.entries(schema).map(
+    ([field, kind]) => [field, codecs[kind] as FieldCodec<unknown>] as const,
+  );
+  const sizes = Object.values(schema).map((kind) => FIXED_SIZES[kind] ?? 0);
+  const varying = fields.filter((_, i) => sizes[i] === 0);
+  return { type, fixed: sizes.reduce((sum, size) => sum + size, HEADER), fields, varying };
+}
 
 /** Bytes of the encoded mutation. */
 export function mutationSize(mutation: Mutation): number {
-  let size = HEADER;
-  for (const [field, codec] of FIELDS[mutation.type]) size += codec.size(fieldOf(mutation, field));
+  const { fixed, varying } = LAYOUTS[mutation.type];
+  let size = fixed;
+  for (const [field, codec] of varying) size += codec.size(fieldOf(mutation, field));
   return roundUp(size, 4);
 }
 
+/** The view of what was encoded into last: a log encodes into the same buffer many times. */
+let lastTarget: Uint8Array | undefined;
+let lastView: DataView;
+
 /** Encodes into `target` from `at`; returns where the next record may begin. */
 export function encodeMutation(mutation: Mutation, target: Uint8Array, at: number): number {
-  const view = viewOf(target);
-  view.setUint32(at, SCHEMAS[mutation.type][0], true);
+  if (target !== lastTarget) lastView = viewOf(target);
+  lastTarget = target;
+  const view = lastView;
+  const { type, fields } = LAYOUTS[mutation.type];
+  view.setUint32(at, type, true);
   let cursor = at + HEADER;
-  for (const [field, codec] of FIELDS[mutation.type]) {
+  for (const [field, codec] of fields) {
     const value = fieldOf(mutation, field);
     codec.put(view, cursor, value);
     cursor += codec.size(value);
@@ -266,7 +284,7 @@ export function decodeMutation(bytes: Uint8Array, at: number): [Mutation, number
   const record = viewOf(bytes.subarray(0, end));
   let cursor = at + HEADER;
   try {
-    for (const [field, codec] of FIELDS[type]) {
+    for (const [field, codec] of LAYOUTS[type].fields) {
       const [value, next] = codec.get(record, cursor);
       mutation[field] = value;
       cursor = next;

@@ -29,9 +29,12 @@ import {
   sealLogFrame,
 } from '../format/index.ts';
 
-/** Most bytes of a frame, and of the frames that a mount may have to replay. */
-const FRAME_MAX = 4 * MIB;
+/**
+ * Most bytes of a frame, about 9,000 creations, and of the frames that a mount may have to replay.
+ */
+const FRAME_MAX = MIB;
 const REPLAY_MAX = 16 * MIB;
+const NO_BYTES = new Uint8Array(0);
 /** Bytes of a buffer at first. */
 const BUFFER_MIN = 16384;
 
@@ -109,7 +112,7 @@ export class IntentLog {
     this.#blocks = geometry.logBlocks;
     this.#seed = seed;
     this.#frameMax = Math.min(FRAME_MAX, (this.#blocks >>> 1) * BLOCK_SIZE);
-    this.#segments = [new Segment(epoch, 0, new Uint8Array(0))];
+    this.#segments = [new Segment(epoch, 0, NO_BYTES)];
   }
 
   /** The log goes on here: called once, before anything is written. */
@@ -146,7 +149,8 @@ export class IntentLog {
     if (segment.records === 0 && !segment.lost) segment.operation = this.durable;
     segment.lost = true;
     segment.records = 0;
-    segment.bytes = new Uint8Array(0);
+    this.#keep(segment.bytes);
+    segment.bytes = NO_BYTES;
   }
 
   /** The txg closes, the next one is `epoch`. Where a mount of its root begins to replay. */
@@ -166,6 +170,7 @@ export class IntentLog {
       this.durable = Math.max(this.durable, closed.operation);
     }
     this.#closed = this.#closed.filter((closed) => closed.txg > txg);
+    for (const { epoch, bytes } of this.#segments) if (epoch <= txg) this.#keep(bytes);
     this.#segments = this.#segments.filter(({ epoch }) => epoch > txg);
   }
 
@@ -236,8 +241,7 @@ export class IntentLog {
   /** The device has a frame, for good. */
   written(frame: FrameWrite): void {
     this.durable = Math.max(this.durable, frame.operation);
-    const whole = new Uint8Array(frame.bytes.buffer);
-    if (whole.length <= MIB) this.#spare = whole;
+    this.#keep(new Uint8Array(frame.bytes.buffer));
   }
 
   get #open(): Segment {
@@ -256,6 +260,11 @@ export class IntentLog {
     if (head < tail) return head + count < tail ? head : undefined;
     if (head + count <= blocks && (head + count) % blocks !== tail) return head;
     return count < tail ? 0 : undefined;
+  }
+
+  /** A buffer that nobody needs is used again: the host takes its time to hand out memory. */
+  #keep(bytes: Uint8Array): void {
+    if (bytes.length > (this.#spare?.length ?? 0)) this.#spare = bytes;
   }
 
   #takeBuffer(): Uint8Array {

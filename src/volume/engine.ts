@@ -29,7 +29,7 @@ import { Dedupe } from './dedupe.ts';
 import { Directories } from './directories.ts';
 import { Inodes } from './inodes.ts';
 import { VolumeIomapOps } from './iomap-ops.ts';
-import { handlesOf, LogRecords } from './log-records.ts';
+import { LogRecords } from './log-records.ts';
 import { Look, lookupBound } from './look.ts';
 import { MapWritten } from './map-written.ts';
 import { Reclaimer } from './reclaim.ts';
@@ -148,11 +148,6 @@ export class Engine implements StoreClient {
       case 'write':
         return new MapWritten(this, record);
     }
-  }
-
-  /** Before a change: makes sure that the log knows the inodes that the record names. */
-  announceAll(record: Mutation): void {
-    for (const handle of handlesOf(record)) this.records.announce(this.vnode(handle));
   }
 
   /** A number for a new inode: the one asked for, or with 0 the next that was never used. */

@@ -63,6 +63,18 @@ export class LogRecords {
     else if (staysBehind(record)) log.lose();
   }
 
+  /** Before a change: makes sure that the inodes that its record names can be named. */
+  announceAll(record: Mutation): void {
+    namedIn(record, this.#announceHandle);
+  }
+
+  readonly #announceHandle = (handle: number): true => {
+    if (!this.#bound.has(handle)) this.announce(this.#vnodeOf(handle));
+    return true;
+  };
+
+  readonly #isBound = (handle: number): boolean => this.#bound.has(handle);
+
   /** Makes sure that an inode can be named, also when its names will be gone. */
   announce(vnode: Vnode): void {
     if (this.#bound.has(vnode.id) || vnode.unlinked) return;
@@ -144,7 +156,7 @@ export class LogRecords {
   }
 
   #knowsAll(record: Mutation): boolean {
-    return namedIn(record, (handle) => this.#bound.has(handle));
+    return namedIn(record, this.#isBound);
   }
 }
 
@@ -184,7 +196,8 @@ function staysBehind({ type }: Mutation): boolean {
 type ContentMutation = TruncateMutation | AllocateMutation | CloneRangeMutation;
 
 function isContent(record: Mutation): record is ContentMutation {
-  return ['truncate', 'fallocate', 'clone-range'].includes(record.type);
+  const { type } = record;
+  return type === 'truncate' || type === 'fallocate' || type === 'clone-range';
 }
 
 /** True if a range that is changed begins or ends within a block. */

@@ -31,7 +31,7 @@ export abstract class Mutate<Result> extends PlannedOperation<Result> {
 
   protected override apply(): boolean {
     const { engine } = this;
-    if (this.#record !== undefined) engine.announceAll(this.#record);
+    if (this.#record !== undefined) engine.records.announceAll(this.#record);
     const result = this.change();
     if (this.#record !== undefined) engine.records.add(this.#record);
     engine.table.trim();
