@@ -23,6 +23,7 @@ const CASES = [
   'overwrite',
   'edges',
   'turns',
+  'durability',
   'small-files',
   'import',
   'memory',

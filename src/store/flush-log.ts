@@ -1,7 +1,6 @@
 /**
  * Flush log: makes everything done so far durable, with one flush.
  *
- *   gather   whoever asks in the same turn of the event loop comes along
  *   frame    all mutations that no frame has yet, in one frame of the ring
  *   flush    of the frame, and of the data that its mutations name
  *
@@ -15,7 +14,7 @@ import { BLOCK_SIZE, type Operation, PlainIo, type Plan, PlannedOperation } from
 import type { FrameWrite } from './log.ts';
 import type { Store } from './store.ts';
 
-const Phase = { GATHER: 0, FRAME: 1, PREPARE: 2, WRITE: 3, FLUSH: 4 } as const;
+const Phase = { START: 0, FRAME: 1, PREPARE: 2, WRITE: 3, FLUSH: 4 } as const;
 type Phase = (typeof Phase)[keyof typeof Phase];
 
 /** Blocks of the ring that are made ready at once: 1 MiB. */
@@ -27,8 +26,7 @@ export class FlushLog extends PlannedOperation<void> {
   begun = false;
   readonly #store: Store;
   readonly #previous: Operation<unknown> | undefined;
-  #phase: Phase = Phase.GATHER;
-  #gathered = false;
+  #phase: Phase = Phase.START;
   /** Mutations that have to be durable at the end. */
   #target = 0;
   #io: PlainIo[] = [];
@@ -53,10 +51,10 @@ export class FlushLog extends PlannedOperation<void> {
   protected override apply(): boolean {
     const { log } = this.#store;
     switch (this.#phase) {
-      case Phase.GATHER:
-        if (this.#gathered) this.#begin();
-        this.#gathered = true;
-        this.plan.pause = !this.begun;
+      case Phase.START:
+        this.begun = true;
+        this.#target = log.operation;
+        this.#phase = Phase.FRAME;
         return false;
       case Phase.FRAME:
         if (this.#isDone) return this.finish(undefined);
@@ -83,12 +81,6 @@ export class FlushLog extends PlannedOperation<void> {
 
   get #isDone(): boolean {
     return this.#store.log.durable >= this.#target;
-  }
-
-  #begin(): void {
-    this.begun = true;
-    this.#target = this.#store.log.operation;
-    this.#phase = Phase.FRAME;
   }
 
   #prepareRing(): false {

@@ -16,6 +16,7 @@ export class Fsync extends PlannedOperation<void> {
   /** What it waits for, and whether that is all. */
   #waits: Operation<unknown> | undefined;
   #flushing = false;
+  #gathered = false;
   /** Bytes of the file that have to be durable. */
   #size = 0;
   #cuts = -1;
@@ -49,12 +50,17 @@ export class Fsync extends PlannedOperation<void> {
       this.#flushing = true;
       this.#target = store.log.operation;
       this.#waits = store.flushLog();
-      plan.follow(this.#waits);
     }
   }
 
   protected override apply(): boolean {
     const { log, failure } = this.#engine.store;
+    if (!this.#gathered) {
+      // Whoever asks in the same turn of the event loop shares the flush, on any device.
+      this.#gathered = true;
+      this.plan.pause = true;
+      return false;
+    }
     if (log.durable >= this.#target) return this.finish(undefined);
     // Somebody else was told why; that it is not durable is everybody's.
     throw failure ?? notDurable();

@@ -98,7 +98,7 @@ function waysOf(step: Step, side: number): readonly (readonly Part[])[] {
     case 'appendFile':
       return file('a', { call: 'write', args: [own, args[1], args[2], undefined] });
     case 'copyFile':
-      return [[part(step)], copyParts(args[0] as string, args[1] as string)];
+      return [[part(step)], copyParts(args[0] as string, args[1] as string, own)];
     case 'cp':
       return [[part(step)], cpParts(args[0] as string, args[1] as string)];
     case 'mkdir':
@@ -114,30 +114,40 @@ function waysOf(step: Step, side: number): readonly (readonly Part[])[] {
   }
 }
 
-/** What is replaced goes, a clone comes, and gets the present time. */
-function copyParts(from: string, to: string): Part[] {
-  let copy: ModelNode | undefined;
-  const clone = part({ call: 'clone', args: [from, to] });
-  const unlink = part({ call: 'unlink', args: [to] });
-  const parts: Part[] = [
+/** What is there is emptied and filled; or a clone comes, and gets the present time. */
+function copyParts(from: string, to: string, own: number): Part[] {
+  let [copy, source]: (ModelNode | undefined)[] = [];
+  return [
     (runner) => {
-      let outcome = clone(runner);
-      // Somebody has made it meanwhile: it is replaced too.
-      if (outcome === 'EEXIST' && unlink(runner) === 'ok') outcome = clone(runner);
+      const outcome = runner.run({ call: 'stat', args: [from] });
+      if (isError(outcome)) return outcome;
+      source = runner.model.live.find(from, true);
+      runner.run({ call: 'open', args: [own, to, 'r+'] });
+      return 'ok';
+    },
+    (runner) => {
+      if (source === undefined) return 'ok';
+      if (runner.open.has(own)) return runner.run({ call: 'ftruncate', args: [own, 0] });
+      const outcome = runner.run({ call: 'clone', args: [from, to] });
       copy = outcome === 'ok' ? runner.model.live.find(to, false) : undefined;
       return outcome;
     },
-    () => {
+    (runner) => {
+      const target = runner.open.get(own)?.node;
+      if (target !== undefined && source !== undefined) {
+        target.bytes = source.bytes.copy();
+        target.mtime = target.ctime = LATER;
+      }
       if (copy !== undefined && copy.nlink > 0) copy.atime = copy.mtime = copy.ctime = LATER;
       return 'ok';
     },
+    (runner) => {
+      const target = runner.open.get(own)?.node;
+      if (target !== undefined && source !== undefined) target.mode = source.mode;
+      if (target !== undefined) runner.run({ call: 'close', args: [own] });
+      return 'ok';
+    },
   ];
-  if (to !== '/d/g') return parts;
-  const first: Part = (runner) => {
-    const outcome = unlink(runner);
-    return outcome === 'ENOENT' ? 'ok' : outcome;
-  };
-  return [first, ...parts];
 }
 
 /** The source is found, what is missing above the destination is made, and then it is cloned. */

@@ -111,9 +111,16 @@ function* copyOver(context: Context, source: Vnode, found: Vnode, mode: number):
   if (found.isDirectory) throw new FilesystemError('EISDIR', 'Cannot replace a directory');
   checkCopied(source);
   if (found === source) return;
-  yield* setSize(context, found, 0);
-  if (source.kind === InodeKind.FILE) yield* shareAll(context, source, found);
-  yield* setAttributes(context, found, { mask: AttributeMask.MODE, mode: source.mode });
+  // Open, as it were: somebody may take its name away meanwhile.
+  found.opens++;
+  try {
+    yield* setSize(context, found, 0);
+    if (source.kind === InodeKind.FILE) yield* shareAll(context, source, found);
+    yield* setAttributes(context, found, { mask: AttributeMask.MODE, mode: source.mode });
+  } finally {
+    found.opens--;
+    yield* context.closed(found);
+  }
 }
 
 /** The whole of a file becomes that of another one, which is empty. */
