@@ -42,6 +42,8 @@ export class ReadLog extends PlannedOperation<FoundLog> {
   /** Where the next frame is looked for, and the number it has. */
   #at: number;
   #sequence: number;
+  /** It is not there, and is looked for at the start of the ring. */
+  #atStart = false;
   /** Where the last frame begins. */
   #lastAt = 0;
   #last: SealedLogFrame | undefined;
@@ -89,10 +91,15 @@ export class ReadLog extends PlannedOperation<FoundLog> {
 
   /** The next frame, here or at the start of the ring; `window`: more has to be read. */
   #next(): SealedLogFrame | 'window' | undefined {
-    const here = this.#look(this.#at);
-    if (here !== undefined || this.#at === 0) return here;
+    if (!this.#atStart) {
+      const here = this.#look(this.#at);
+      if (here !== undefined || this.#at === 0) return here;
+      this.#atStart = true;
+    }
     const first = this.#look(0);
-    if (first !== undefined && first !== 'window') this.#at = 0;
+    if (first === 'window') return first;
+    this.#atStart = false;
+    if (first !== undefined) this.#at = 0;
     return first;
   }
 

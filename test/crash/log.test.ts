@@ -1,0 +1,152 @@
+/** The log: one flush for whoever asks, a ring that is written over, and what is left out of it. */
+import { describe, expect, it } from 'vitest';
+import { Volume, type VolumeOptions } from '../../src/api/index.ts';
+import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
+import { MemoryDevice } from '../../src/device/index.ts';
+import { SUPERBLOCKS } from '../../src/format/index.ts';
+import type { Random } from '../../src/testing/index.ts';
+import { COMMON } from '../api/bench.ts';
+import { TapeDevice } from '../store/tape.ts';
+import { seeded } from '../volume/seeds.ts';
+
+function volumeOn(options: VolumeOptions & { size?: number } = {}): {
+  tape: TapeDevice;
+  volume: Volume;
+} {
+  const tape = new TapeDevice(new Uint8Array(options.size ?? 8 * MIB));
+  const volume = Volume.openSync(tape, { ...COMMON, create: true, ...options });
+  tape.rewind();
+  return { tape, volume };
+}
+
+/** What a mount of the image shows: the names in its root. */
+function namesLeft(tape: TapeDevice): string[] {
+  using volume = Volume.openSync(MemoryDevice.from(tape.image()), COMMON);
+  return (volume.fs.readdirSync('/') as string[]).sort();
+}
+
+function superblockWrites({ calls, size }: TapeDevice): number {
+  const last = size / BLOCK_SIZE - SUPERBLOCKS;
+  return calls.filter((call) => {
+    const block = call.kind === 'write' ? call.position / BLOCK_SIZE : SUPERBLOCKS;
+    return block < SUPERBLOCKS || block >= last;
+  }).length;
+}
+
+describe('fsync', () => {
+  it('is one flush, and writes the data and a frame', () => {
+    const { tape, volume } = volumeOn();
+    const fd = volume.fs.openSync('/f', 'w');
+    volume.fs.writeSync(fd, Buffer.alloc(BLOCK_SIZE, 7));
+    volume.fs.writeFileSync('/other', Buffer.alloc(MIB));
+    volume.fs.fsyncSync(fd);
+    expect(tape.calls.map(({ kind }) => kind)).toEqual(['write', 'write', 'flush']);
+    expect(namesLeft(tape)).toEqual(['f', 'other']);
+  });
+
+  it('has nothing to do where nothing was done', () => {
+    const { tape, volume } = volumeOn();
+    const fd = volume.fs.openSync('/f', 'w');
+    volume.fs.fsyncSync(fd);
+    tape.rewind();
+    volume.fs.fsyncSync(fd);
+    volume.fs.fdatasyncSync(fd);
+    expect(tape.calls).toEqual([]);
+  });
+
+  it('of a directory makes its names durable', () => {
+    const { tape, volume } = volumeOn();
+    volume.fs.mkdirSync('/d');
+    const fd = volume.fs.openSync('/', 'r');
+    volume.fs.fsyncSync(fd);
+    expect(tape.flushes).toBe(1);
+    expect(namesLeft(tape)).toEqual(['d']);
+  });
+
+  it('of many at once shares the flush', async () => {
+    const { tape, volume } = volumeOn();
+    const { promises } = volume.fs;
+    const handles = await Promise.all(
+      [...'abcdefgh'].map((name) => promises.open(`/${name}`, 'w')),
+    );
+    await Promise.all(handles.map((handle) => handle.write('data')));
+    await Promise.all(handles.map((handle) => handle.sync()));
+    expect(tape.flushes).toBe(1);
+    expect(namesLeft(tape)).toHaveLength(8);
+  });
+
+  it('O_SYNC and O_DSYNC: each write is durable when it returns', () => {
+    for (const flags of ['as', 'rs+'] as const) {
+      const { tape, volume } = volumeOn();
+      volume.fs.writeFileSync('/f', '');
+      volume.syncSync();
+      tape.rewind();
+      const fd = volume.fs.openSync('/f', flags);
+      volume.fs.writeSync(fd, 'one');
+      volume.fs.writeSync(fd, ' two');
+      expect([tape.flushes, superblockWrites(tape)]).toEqual([2, 0]);
+      using later = Volume.openSync(MemoryDevice.from(tape.image()), COMMON);
+      expect(later.fs.readFileSync('/f', 'utf8')).toBe('one two');
+    }
+  });
+
+  it('is a commit where the log has lost track', () => {
+    const { tape, volume } = volumeOn({ size: 32 * MIB });
+    const fd = volume.fs.openSync('/f', 'w');
+    for (let i = 0; i < 12_000; i++) volume.fs.mkdirSync(`/${i}`);
+    volume.fs.fsyncSync(fd);
+    expect(superblockWrites(tape)).toBeGreaterThan(0);
+    expect(namesLeft(tape)).toHaveLength(12_001);
+    tape.rewind();
+    volume.fs.mkdirSync('/next');
+    volume.fs.fsyncSync(fd);
+    expect([tape.flushes, superblockWrites(tape)]).toEqual([1, 0]);
+    expect(namesLeft(tape)).toHaveLength(12_002);
+  });
+
+  it('makes durable what was cloned from a file without names', () => {
+    const { tape, volume } = volumeOn();
+    volume.fs.writeFileSync('/a', Buffer.alloc(8192, 1));
+    const gone = volume.fs.openSync('/a', 'r+');
+    volume.fs.unlinkSync('/a');
+    volume.syncSync();
+    const fd = volume.fs.openSync('/b', 'w');
+    volume.fs.writeSync(gone, Buffer.alloc(8192, 2));
+    volume.cloneRangeSync(gone, fd);
+    volume.fs.fsyncSync(fd);
+    using later = Volume.openSync(MemoryDevice.from(tape.image()), COMMON);
+    expect((later.fs.readFileSync('/b') as Uint8Array).every((byte) => byte === 2)).toBe(true);
+  });
+});
+
+/** Does something, so that frames are of all sizes; everything is durable afterwards. */
+function work(volume: Volume, random: Random, count: number): void {
+  const { fs } = volume;
+  const made = random.below(random.pick([2, 20, 300]));
+  for (let i = 0; i < made; i++) {
+    const name = `${count} ${i}`.padEnd(random.between(8, 250), '-');
+    if (random.chance(1 / 2)) fs.mkdirSync(`/${name}`);
+    else fs.writeFileSync(`/${name}`, random.bytes(random.between(0, 9000)));
+  }
+  if (random.chance(1 / 20)) volume.syncSync();
+  const fd = fs.openSync(`/${count}`, 'w');
+  fs.writeSync(fd, random.bytes(random.between(1, 9000)));
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+}
+
+seeded(
+  'a ring of any size is written over, and read from anywhere in it',
+  { count: 6 },
+  (random) => {
+    const logBlocks = random.pick([2, 3, 5, 16, 40, 300, 700]);
+    const tape = new TapeDevice(new Uint8Array(24 * MIB));
+    const volume = Volume.openSync(tape, { ...COMMON, create: true, logBlocks });
+    for (let count = 0; count < 25; count++) {
+      work(volume, random, count);
+      const wanted = (volume.fs.readdirSync('/') as string[]).sort();
+      tape.calls = [];
+      expect(namesLeft(tape), `after ${count}, ${logBlocks} blocks`).toEqual(wanted);
+    }
+  },
+);
