@@ -143,10 +143,15 @@ export class IntentLog {
     segment.records++;
   }
 
+  /** Something was done, and the log is lost anyway. */
+  pass(): void {
+    this.operation++;
+  }
+
   /** Something was done that no mutation tells of, or too much. */
   lose(): void {
+    this.operation++;
     const segment = this.#open;
-    if (segment.records === 0 && !segment.lost) segment.operation = this.durable;
     segment.lost = true;
     segment.records = 0;
     this.#keep(segment.bytes);

@@ -40,6 +40,7 @@ export {
   type ModelStat,
   ModelVolume,
 } from './model.ts';
+export { changeRange, cloneRange, type ModelRange } from './model-ranges.ts';
 export { Random } from './random.ts';
 export { DEFAULT_LATENCY, type Latency, Schedule } from './schedule.ts';
 export { SlowDevice, type SlowDeviceOptions } from './slow-device.ts';

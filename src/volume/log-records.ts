@@ -56,7 +56,10 @@ export class LogRecords {
   add(record: Mutation): void {
     this.journal?.(record);
     const { log } = this.#store;
-    if (!log.isKeeping) return;
+    if (!log.isKeeping) {
+      log.pass();
+      return;
+    }
     if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
     if (isContent(record)) this.#changes(this.#vnodeOf(record.target), record);
     if (this.#knowsAll(record)) log.append(record);
@@ -88,8 +91,9 @@ export class LogRecords {
 
   /** Tells that data has its place, or is in its inode. The file has the size that it had. */
   written(vnode: Vnode, { offset, block, checksums }: Ioend): void {
-    if (!this.#canName(vnode)) return;
     const { log } = this.#store;
+    if (!log.isKeeping) log.pass();
+    if (!this.#canName(vnode)) return;
     const [target, time] = [vnode.id, vnode.mtime];
     if (block === undefined) {
       log.append({ type: 'write-inline', target, offset, data: vnode.inline, time });

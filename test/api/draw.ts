@@ -147,6 +147,11 @@ class Draw {
     return random.chance(0.4) ? near - (near % BLOCK) : near;
   }
 
+  /** An offset that is not far behind everything. */
+  near(): number {
+    return this.random.below(this.random.pick([900, 20_000, 96 * KIB]));
+  }
+
   /** Where the target of a symbolic link leads. */
   target(): string {
     const { random } = this;
@@ -196,6 +201,7 @@ const ON_FILES: ReadonlySet<Step['call']> = new Set([
   'fstat',
   'fsync',
   'ftruncate',
+  'range',
   'read',
   'write',
 ]);
@@ -238,6 +244,16 @@ const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
     draw.random.below(30000),
     draw.random.chance(0.5) ? draw.offset() : undefined,
   ],
+  range: (draw) => {
+    const { random } = draw;
+    const what = random.pick(['punch', 'zero', 'allocate', 'collapse', 'insert', 'clone'] as const);
+    const length = what === 'clone' ? random.pick([0, draw.length()]) : Math.max(1, draw.length());
+    const whole = what === 'collapse' || what === 'insert' || random.chance(0.5);
+    const even = (bytes: number): number => (whole ? bytes - (bytes % BLOCK) : bytes);
+    const most = Math.max(even(length), whole && what !== 'clone' ? BLOCK : length === 0 ? 0 : 1);
+    const source = draw.slot();
+    return [what, draw.slot(), even(draw.near()), most, source, even(draw.near())];
+  },
   readFile: (draw) => [draw.taken(({ kind, size }) => kind === 'file' && size < MIB)],
   readdir: (draw) => [draw.taken(({ isDirectory }) => isDirectory)],
   readlink: (draw) => [draw.taken(({ kind }) => kind === 'symlink')],

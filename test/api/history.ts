@@ -42,6 +42,7 @@ const EVEN: Weights = {
   lstat: 2,
   mkdir: 7,
   open: 6,
+  range: 8,
   read: 4,
   readFile: 3,
   readdir: 2,

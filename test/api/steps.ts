@@ -7,10 +7,13 @@
 import type { PromisesFs, Volume } from '../../src/api/index.ts';
 import { errorCode } from '../../src/base/index.ts';
 import {
+  changeRange,
+  cloneRange,
   handlesOf,
   ModelError,
   type ModelFs,
   type ModelHandle,
+  type ModelRange,
   type ModelStat,
   type ModelVolume,
   Random,
@@ -80,6 +83,7 @@ const MODEL_CALLS = {
   },
   read: (fs, [slot, length, position], open) =>
     withHandle(open, slot, (handle) => fs.read(handle, n(length), position as number | undefined)),
+  range: () => undefined,
   readFile: (fs, [path]) => fs.readFile(s(path)),
   readdir: (fs, [path]) => fs.readdir(s(path)),
   readlink: (fs, [path]) => fs.readlink(s(path)),
@@ -127,6 +131,20 @@ export class ModelRunner {
     this.open.clear();
   }
 
+  #range([what, slot, offset, length, from, sourceOffset]: Args): unknown {
+    const handle = this.open.get(n(slot));
+    if (handle === undefined) return SKIPPED;
+    const kind = what as RangeKind;
+    if (kind !== 'clone') return changeRange(this.model, handle, kind, n(offset), n(length));
+    const source = this.open.get(n(from));
+    if (source === undefined) return SKIPPED;
+    const [here, there] = [
+      { handle: source, offset: n(sourceOffset) },
+      { handle, offset: n(offset) },
+    ];
+    return cloneRange(this.model, here, there, n(length));
+  }
+
   #call({ call, view, args }: Step): unknown {
     const { model } = this;
     switch (call) {
@@ -136,11 +154,16 @@ export class ModelRunner {
         return model.snapshot(s(args[0]), args[1] === true);
       case 'deleteSnapshot':
         return model.deleteSnapshot(s(args[0]));
+      case 'range':
+        return this.#range(args);
       default:
         return (MODEL_CALLS[call] as ModelCall)(model.view(view), args, this.open);
     }
   }
 }
+
+/** The ranges that steps change; `clone` has a source. */
+export type RangeKind = ModelRange | 'clone';
 
 function modelStat(stat: ModelStat): string {
   const { kind, mode, uid, gid, nlink, size, atimeMs, mtimeMs, ctimeMs, birthtimeMs } = stat;
@@ -203,6 +226,7 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
         buffer.subarray(0, bytesRead),
       );
     }),
+  range: () => undefined,
   readFile: (fs, [path]) => fs.readFile(p(path)),
   readdir: (fs, [path]) =>
     then(fs.readdir(p(path), binary), (names) =>
@@ -231,6 +255,45 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
   sync: () => undefined,
 };
 
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+  readonly sourceOffset: number;
+}
+
+type RangeCalls = Record<
+  RangeKind,
+  (volume: Volume, files: { source: Handle; target: Handle }, range: Range) => unknown
+>;
+
+/** A length of 0 is said by leaving it out. */
+function cloneArguments({ offset, length, sourceOffset }: Range) {
+  return { offset, sourceOffset, ...(length > 0 && { length }) };
+}
+
+const RANGES: RangeCalls = {
+  punch: (volume, { target }, { offset, length }) => volume.punchSync(target, offset, length),
+  zero: (volume, { target }, { offset, length }) => volume.zeroRangeSync(target, offset, length),
+  allocate: (volume, { target }, { offset, length }) => volume.allocateSync(target, offset, length),
+  collapse: (volume, { target }, { offset, length }) =>
+    volume.collapseRangeSync(target, offset, length),
+  insert: (volume, { target }, { offset, length }) =>
+    volume.insertRangeSync(target, offset, length),
+  clone: (volume, { source, target }, range) =>
+    volume.cloneRangeSync(source, target, cloneArguments(range)),
+};
+
+const RANGES_LATER: RangeCalls = {
+  punch: (volume, { target }, { offset, length }) => volume.punch(target, offset, length),
+  zero: (volume, { target }, { offset, length }) => volume.zeroRange(target, offset, length),
+  allocate: (volume, { target }, { offset, length }) => volume.allocate(target, offset, length),
+  collapse: (volume, { target }, { offset, length }) =>
+    volume.collapseRange(target, offset, length),
+  insert: (volume, { target }, { offset, length }) => volume.insertRange(target, offset, length),
+  clone: (volume, { source, target }, range) =>
+    volume.cloneRange(source, target, cloneArguments(range)),
+};
+
 /** Runs steps on a volume, by its synchronous face or by promises. */
 export class VolumeRunner {
   readonly face: 'sync' | 'promises';
@@ -255,6 +318,14 @@ export class VolumeRunner {
     }
   }
 
+  #range([what, slot, offset, length, from, sourceOffset]: Args, calls: RangeCalls): unknown {
+    const target = this.open.get(n(slot));
+    const source = what === 'clone' ? this.open.get(n(from)) : target;
+    if (target === undefined || source === undefined) return SKIPPED;
+    const range = { offset: n(offset), length: n(length), sourceOffset: n(sourceOffset ?? 0) };
+    return calls[what as RangeKind](this.volume, { source, target }, range);
+  }
+
   #sync({ call, view, args }: Step): unknown {
     const { volume } = this;
     switch (call) {
@@ -266,6 +337,8 @@ export class VolumeRunner {
         return volume.deleteSnapshotSync(s(args[0]));
       case 'sync':
         return volume.syncSync();
+      case 'range':
+        return this.#range(args, RANGES);
       default: {
         if (view === undefined) return CALLS[call](this.#fs, args, this.open);
         using snapshot = volume.openSnapshotSync(view);
@@ -285,6 +358,8 @@ export class VolumeRunner {
         return await volume.deleteSnapshot(s(args[0]));
       case 'sync':
         return await volume.sync();
+      case 'range':
+        return await this.#range(args, RANGES_LATER);
       default: {
         if (view === undefined) return await CALLS[call](this.#fs, args, this.open);
         using snapshot = await volume.openSnapshot(view);

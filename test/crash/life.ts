@@ -28,6 +28,7 @@ export const WEIGHTS: Weights = {
   link: 4,
   mkdir: 5,
   open: 8,
+  range: 8,
   rename: 8,
   rm: 2,
   rmdir: 1,

@@ -104,6 +104,20 @@ describe('fsync', () => {
     expect(namesLeft(tape)).toHaveLength(12_002);
   });
 
+  // What came after the log was lost was not counted, and took itself for durable.
+  it('is a commit too if the log was lost before anything else was done', () => {
+    const { tape, volume } = volumeOn();
+    const fd = volume.fs.openSync('/f', 'w');
+    volume.syncSync();
+    volume.fs.writeSync(fd, Buffer.alloc(3 * BLOCK_SIZE, 5));
+    volume.fs.ftruncateSync(fd, 5 * BLOCK_SIZE);
+    volume.fs.renameSync('/f', '/g');
+    volume.fs.fsyncSync(fd);
+    using later = Volume.openSync(MemoryDevice.from(tape.image()), COMMON);
+    const bytes = later.fs.readFileSync('/g') as Uint8Array;
+    expect([bytes.length, bytes[0], bytes.at(-1)]).toEqual([5 * BLOCK_SIZE, 5, 0]);
+  });
+
   it('makes durable what was cloned from a file without names', () => {
     const { tape, volume } = volumeOn();
     volume.fs.writeFileSync('/a', Buffer.alloc(8192, 1));
