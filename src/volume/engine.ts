@@ -201,12 +201,16 @@ export class Engine implements StoreClient {
   }
 
   /**
-   * Takes over an inode without names that an operation has left when it failed: it goes with the
-   * next work of reclaiming.
+   * Takes over an inode without names that an operation has left when it failed, and the hold on
+   * it: it goes with the next work of reclaiming.
    */
   stray(vnode: Vnode): void {
-    if (vnode.holder === undefined) this.table.drop(vnode);
-    else this.#strays.push(vnode);
+    if (vnode.holder !== undefined) {
+      this.#strays.push(vnode);
+      return;
+    }
+    vnode.holds--;
+    this.table.drop(vnode);
   }
 
   yieldSpace(): boolean {
@@ -215,7 +219,7 @@ export class Engine implements StoreClient {
 
   reclaim(): Operation<unknown> | undefined {
     for (let vnode = this.#strays.at(-1); vnode !== undefined; vnode = this.#strays.at(-1)) {
-      if (vnode.holder !== undefined) return new FreeOrphan(this, vnode);
+      if (vnode.holder !== undefined) return new FreeOrphan(this, vnode, 1);
       this.#strays.pop();
     }
     return this.reclaimer.work();

@@ -151,7 +151,6 @@ export class Shift extends PlannedOperation<void> {
     this.#engine.store.blocks.unpin(this.plan);
     this.#move.cancel();
     if (this.#other === undefined) return;
-    this.#other.holds = 0;
     this.#engine.stray(this.#other);
     this.#other = undefined;
   }

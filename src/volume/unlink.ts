@@ -104,10 +104,13 @@ export class Unlink extends Mutate<void> {
 /** The end of an inode without names that was closed last. Not a change anybody can see. */
 export class FreeOrphan extends Mutate<void> {
   readonly #vnode: Vnode;
+  readonly #holds: number;
 
-  constructor(engine: Engine, vnode: Vnode) {
+  /** `holds` are those of whoever ends it: they go in the same turn. */
+  constructor(engine: Engine, vnode: Vnode, holds = 0) {
     super(engine, undefined, 'delete');
     this.#vnode = vnode;
+    this.#holds = holds;
   }
 
   protected override look(plan: Plan): boolean {
@@ -118,6 +121,7 @@ export class FreeOrphan extends Mutate<void> {
   protected override change(): void {
     const vnode = this.#vnode;
     if (vnode.unlinked && vnode.opens === 0 && vnode.holder !== undefined) {
+      vnode.holds -= this.#holds;
       freeOrphan(this.engine, vnode);
     }
   }
