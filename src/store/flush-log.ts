@@ -60,7 +60,10 @@ export class FlushLog extends PlannedOperation<void> {
         if (this.#isDone) return this.finish(undefined);
         return this.#prepareRing();
       case Phase.PREPARE:
-        return this.#write();
+        // A commit may have ended meanwhile, and have left nothing to be written.
+        this.#io = [];
+        this.#phase = Phase.FRAME;
+        return false;
       case Phase.WRITE:
         this.#io = [new PlainIo('flush')];
         this.#phase = Phase.FLUSH;

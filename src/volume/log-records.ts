@@ -15,6 +15,7 @@
  */
 import { BLOCK_SIZE } from '../base/index.ts';
 import {
+  AllocateMode,
   type AllocateMutation,
   AttributeMask,
   type CloneRangeMutation,
@@ -61,9 +62,12 @@ export class LogRecords {
       return;
     }
     if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
-    if (isContent(record)) this.#changes(this.#vnodeOf(record.target), record);
+    const changed = isContent(record) ? this.#vnodeOf(record.target) : undefined;
+    if (changed !== undefined) this.#changes(changed, record as ContentMutation);
     if (this.#knowsAll(record)) log.append(record);
     else if (staysBehind(record)) log.lose();
+    // It may have dropped the data that had made the file longer.
+    if (changed?.clean) this.sized(changed, changed.size);
   }
 
   /** Before a change: makes sure that the inodes that its record names can be named. */
@@ -150,13 +154,11 @@ export class LogRecords {
    * leaves may be nothing that the file ever was (H2).
    */
   #changes(vnode: Vnode, record: ContentMutation): void {
-    if (record.type === 'truncate' && record.shrink === true) {
-      this.#setSize(vnode, Math.min(this.#sizeOf(vnode), record.size));
-    } else if (!vnode.clean && (vnode.size > this.#sizeOf(vnode) || cutsBlocks(record))) {
-      this.#store.log.lose();
-    } else {
-      this.#setSize(vnode, vnode.size);
-    }
+    const size = this.#sizeOf(vnode);
+    const after = sizeAfter(record, size, vnode);
+    const uncertain = !vnode.clean && (after > size || cutsBlocks(record));
+    if (uncertain) this.#store.log.lose();
+    else this.#setSize(vnode, after);
   }
 
   #knowsAll(record: Mutation): boolean {
@@ -197,11 +199,29 @@ function staysBehind({ type }: Mutation): boolean {
   return type === 'clone' || type === 'clone-range' || type === 'link';
 }
 
+const { COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE } = AllocateMode;
+
 type ContentMutation = TruncateMutation | AllocateMutation | CloneRangeMutation;
 
 function isContent(record: Mutation): record is ContentMutation {
   const { type } = record;
   return type === 'truncate' || type === 'fallocate' || type === 'clone-range';
+}
+
+/** The size of a file in the log when the record is replayed. */
+function sizeAfter(record: ContentMutation, size: number, vnode: Vnode): number {
+  switch (record.type) {
+    case 'truncate':
+      return record.shrink === true ? Math.min(size, record.size) : record.size;
+    case 'clone-range':
+      return Math.max(size, record.offset + record.length);
+    case 'fallocate':
+      if ((record.mode & (COLLAPSE_RANGE | INSERT_RANGE)) !== 0) return vnode.size;
+      if ((record.mode & KEEP_SIZE) !== 0) return size;
+      return Math.max(size, record.offset + record.length);
+    default:
+      return size;
+  }
 }
 
 /** True if a range that is changed begins or ends within a block. */

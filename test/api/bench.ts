@@ -5,7 +5,7 @@
 import { Volume, type VolumeOptions } from '../../src/api/index.ts';
 import { mountVolume } from '../../src/api/mount.ts';
 import { runAsync } from '../../src/api/procedure.ts';
-import { MemoryDevice } from '../../src/device/index.ts';
+import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { type Random, Schedule, SlowDevice } from '../../src/testing/index.ts';
 import type { Engine } from '../../src/volume/index.ts';
@@ -14,11 +14,7 @@ import { type Outcome, type Step, VolumeRunner } from './steps.ts';
 
 /** A volume whose engine can be reached. */
 export class OpenVolume extends Volume {
-  static async on(
-    device: MemoryDevice | SlowDevice,
-    driver: Driver,
-    options: VolumeOptions,
-  ): Promise<OpenVolume> {
+  static async on(device: Device, driver: Driver, options: VolumeOptions): Promise<OpenVolume> {
     const engine = await runAsync(driver, mountVolume(device, options), {});
     return new OpenVolume(device, driver, engine, options);
   }

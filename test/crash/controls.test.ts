@@ -29,7 +29,7 @@ function harmed(): string | undefined {
   return undefined;
 }
 
-/** Two files; one becomes longer over data that the log does not know, the other is made durable. */
+/** A file becomes longer over data that the log does not know; another one is made durable. */
 const LONGER: readonly Step[] = [
   { call: 'open', args: [0, '/f', 'w'] },
   { call: 'open', args: [1, '/g', 'w'] },
