@@ -2,7 +2,7 @@
  * Simulated life: the same as a life, on a device that takes time and may fail.
  *
  * Steps come one after the other, while fsyncs and commits of before are still on their way; what
- * completes next follows from the seed. At any moment the power may go off; the life itself goes on.
+ * completes next follows from the seed. At any moment the power may go off; the life goes on.
  */
 import { expect } from 'vitest';
 import type { VolumeOptions } from '../../src/api/index.ts';
