@@ -70,8 +70,8 @@ export const KNOWN_INCOMPATIBLE = 0;
 
 /** A birth has 48 bits, an inode number 40; half of the realms stand in for others. */
 const TXG_MAX = 2 ** 48 - 1;
-const INODE_MAX = 2 ** 40;
-const REALM_MAX = 2 ** 52;
+export const INODE_MAX = 2 ** 40;
+export const REALM_MAX = 2 ** 52;
 const CHECKSUM_XXH64 = 1;
 const SELF = BLOCK_SIZE - 8;
 

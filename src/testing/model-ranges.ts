@@ -42,6 +42,7 @@ export function cloneRange(
   checkOpen(from.handle);
   if (!from.handle.readable) throw new ModelError('EBADF');
   const source = from.handle.node;
+  if (source.isDirectory) throw new ModelError('EISDIR');
   const target = writable(to.handle);
   const all = length === 0 ? source.bytes.size - from.offset : length;
   const end = from.offset + all;

@@ -170,7 +170,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
         vnode.blocks = Math.min(vnode.blocks, blocksFor(vnode.size) - whole);
       } else {
         maps.cut(vnode, range.first, reclaimer.add);
-        vnode.hasBlocksBehind = false;
+        if (range.first <= blocksFor(size)) vnode.hasBlocksBehind = false;
         vnode.blocks = Math.min(vnode.blocks, range.first);
       }
       if (start === 0) vnode.inline = NO_BYTES;

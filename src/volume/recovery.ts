@@ -7,7 +7,15 @@
  * blocks that neither the root nor the log uses.
  */
 import { errorCode, FilesystemError, type Operation, type Txg } from '../base/index.ts';
-import { type Mutation, mutationsOf, ROOT_HANDLE, SNAPSHOTS_HANDLE } from '../format/index.ts';
+import {
+  INODE_MAX,
+  InodeKind,
+  type Mutation,
+  mutationsOf,
+  REALM_MAX,
+  ROOT_HANDLE,
+  SNAPSHOTS_HANDLE,
+} from '../format/index.ts';
 import { Truncate } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
@@ -23,7 +31,8 @@ type Steps<Result> = Generator<Operation<unknown>, Result, unknown>;
  * read-only, what was replayed stays in memory.
  *
  * @throws {FilesystemError} `EIO` if a mutation cannot be done again, `ENOMEM` if the cache is too
- *   small for what the log changes; the device is unchanged
+ *   small for what the log changes, `EROFS` if data would have to be written on a volume that is
+ *   read-only; the root is unchanged
  */
 export function* recover(engine: Engine, log: FoundLog): Steps<void> {
   const { store } = engine;
@@ -49,17 +58,51 @@ function* mutations({ frames }: FoundLog): Generator<Mutation> {
 
 function* replay(engine: Engine, handles: Handles, mutation: Mutation): Steps<void> {
   try {
+    checkNumbers(engine, mutation);
+    if (mutation.type === 'clone' || mutation.type === 'clone-range') {
+      yield* handles.trim(mutation.source);
+    }
     const result = yield engine.apply(handles.translate(mutation));
-    if (isIntroduction(mutation)) handles.introduce(mutation.handle, result as Vnode);
+    if (isIntroduction(mutation)) yield* handles.introduce(mutation.handle, result as Vnode);
     yield* handles.used(mutation);
   } catch (error) {
-    const code = errorCode(error) === 'ENOMEM' ? 'ENOMEM' : 'EIO';
+    const found = errorCode(error);
+    const code = found === 'ENOMEM' || found === 'EROFS' ? found : 'EIO';
     const { message } = error as Error;
     throw new FilesystemError(code, `Cannot replay a ${mutation.type} of the log: ${message}`, {
       cause: error,
     });
   }
 }
+
+/**
+ * Refuses numbers that no volume writes. Those of inodes and realms are given in order: what a
+ * record asks for was never used before. A directory that is cloned keeps its inode number and gets
+ * a realm.
+ */
+function checkNumbers({ store }: Engine, mutation: Mutation): void {
+  const { nextInode, nextRealm } = store.state;
+  if (mutation.type === 'create' && !(mutation.kind >= 1 && mutation.kind < InodeKind.LINK)) {
+    throw new FilesystemError('EIO', `kind ${mutation.kind} is none that has a name of its own`);
+  }
+  if ((mutation.type === 'create' || mutation.type === 'setattr') && mutation.mode > MODE_MAX) {
+    throw new FilesystemError('EIO', `mode 0${mutation.mode.toString(8)} has unknown bits`);
+  }
+  if (mutation.type !== 'create' && mutation.type !== 'clone') return;
+  if (mutation.type === 'clone' && mutation.realm !== 0) {
+    checkNumber('realm', mutation.realm, nextRealm, REALM_MAX);
+  } else {
+    checkNumber('inode', mutation.ino, nextInode, INODE_MAX);
+  }
+}
+
+function checkNumber(what: string, found: number, least: number, limit: number): void {
+  if (found >= least && found < limit) return;
+  throw new FilesystemError('EIO', `${what} ${found} is not from ${least} to ${limit - 1}`);
+}
+
+/** Permissions, and the three bits above them. */
+const MODE_MAX = 0o7777;
 
 type Introduction = Extract<Mutation, { handle: number }>;
 
@@ -87,14 +130,11 @@ class Handles {
     }
   }
 
-  introduce(handle: number, vnode: Vnode): void {
-    const before = this.#vnodes.get(handle);
+  /** Introduced again in the next txg, it is the same inode. */
+  *introduce(handle: number, vnode: Vnode): Steps<void> {
     vnode.opens++;
+    yield* this.#close(handle);
     this.#vnodes.set(handle, vnode);
-    // Introduced again in the next txg: it is the same inode.
-    if (before === undefined) return;
-    before.opens--;
-    before.holds--;
   }
 
   /** The mutation with the handles of this mount. */
@@ -117,6 +157,14 @@ class Handles {
     }
     if (isIntroduction(mutation) && !this.#uses.get(mutation.handle)) {
       yield* this.#close(mutation.handle);
+    }
+  }
+
+  /** What is cloned ends where it says; that is so, unless the log contradicts itself. */
+  *trim(source: number): Steps<void> {
+    const top = this.#vnode(source);
+    for (const vnode of this.#vnodes.values()) {
+      if (vnode.hasBlocksBehind && vnode.isWithin(top)) yield new Truncate(vnode, vnode.size);
     }
   }
 

@@ -1,13 +1,13 @@
 /**
- * Lives on an image until it is killed: takes calls from its standard input, one JSON text, and
- * says after each that has made something durable which one it was.
+ * Lives on an image until it is killed: takes calls from a file, one JSON text, and says after each
+ * that has made something durable which one it was.
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { Volume } from '../../dist/index.js';
 import { Random } from '../../dist/testing.js';
 
-const [image, start] = process.argv.slice(2);
-const steps = JSON.parse(readFileSync(0, 'utf8'));
+const [image, orders, start] = process.argv.slice(2);
+const steps = JSON.parse(readFileSync(orders, 'utf8'));
 let now = Number(start);
 const vol = Volume.openSync(image, {
   create: true,

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect } from 'vitest';
@@ -102,8 +102,10 @@ function filesOf({ root }: ModelVolume): [string, ModelNode][] {
 /** Lets a child work for a while and kills it. Returns the orders it has acknowledged. */
 async function workAndKill(image: string, orders: Order[], ms: number): Promise<number[]> {
   const script = new URL('./kill-child.mjs', import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, image, String(START)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+  const told = `${image}.json`;
+  writeFileSync(told, JSON.stringify(orders));
+  const child = spawn(process.execPath, [script, image, told, String(START)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
   child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), ms));
@@ -111,7 +113,6 @@ async function workAndKill(image: string, orders: Order[], ms: number): Promise<
     said += data;
     if (said.endsWith('end\n')) child.kill('SIGKILL');
   });
-  child.stdin.end(JSON.stringify(orders));
   await once(child, 'close');
   return said
     .split('\n')
@@ -136,5 +137,6 @@ seeded(
     expect(checkSync(device).issues).toEqual([]);
     device.close();
     rmSync(image);
+    rmSync(`${image}.json`);
   },
 );
