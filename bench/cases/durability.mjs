@@ -1,4 +1,4 @@
-/** What it takes to be sure: fsync beside others, many at once, a commit's turns, a mount after a crash. */
+/** What it takes to be sure: fsync, alone and with others; commits; a mount after a crash. */
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { MemoryDevice } from '../../dist/device.js';
