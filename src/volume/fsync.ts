@@ -17,6 +17,7 @@ export class Fsync extends PlannedOperation<void> {
   #waits: Operation<unknown> | undefined;
   #flushing = false;
   #gathered = false;
+  #again = false;
   /** Bytes of the file that have to be durable. */
   #size = 0;
   #cuts = -1;
@@ -54,16 +55,20 @@ export class Fsync extends PlannedOperation<void> {
   }
 
   protected override apply(): boolean {
-    const { log, failure } = this.#engine.store;
+    const { store } = this.#engine;
     if (!this.#gathered) {
       // Whoever asks in the same turn of the event loop shares the flush, on any device.
       this.#gathered = true;
       this.plan.pause = true;
       return false;
     }
-    if (log.durable >= this.#target) return this.finish(undefined);
-    // Somebody else was told why; that it is not durable is everybody's.
-    throw failure ?? notDurable();
+    if (store.log.durable >= this.#target) return this.finish(undefined);
+    if (store.failure !== undefined) throw store.failure;
+    // Somebody else's flush has failed, and has changed nothing: it is tried once more.
+    if (this.#again) throw notDurable();
+    this.#again = true;
+    this.#waits = store.flushLog();
+    return false;
   }
 }
 

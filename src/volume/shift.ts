@@ -193,7 +193,8 @@ export class Shift extends PlannedOperation<void> {
     const { cow } = this.#engine;
     const vnode = this.#vnode;
     const other = this.#other as Vnode;
-    this.#engine.takeInode(other.ino);
+    // While the log is replayed the number stays free: what was done meanwhile has it.
+    if (!this.#engine.store.recovering) this.#engine.takeInode(other.ino);
     other.kind = InodeKind.FILE;
     other.mode = vnode.mode;
     other.uid = vnode.uid;
