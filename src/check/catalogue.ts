@@ -79,6 +79,15 @@ const roots = {
     'error',
     ({ txg, finding }) => `The root of txg ${txg} cannot be used, an older one is: ${finding}`,
   ),
+  'log-pending': entry<{ frames: number; operations: number }>(
+    'warning',
+    ({ frames, operations }) =>
+      `The log has ${operations} operations in ${frames} frames that the next mount does again`,
+  ),
+  'log-fault': entry<At & Found>(
+    'error',
+    ({ block, finding }) => `The log cannot be replayed from ${address(block)} on: ${finding}`,
+  ),
   'index-copy': entry<At>(
     'warning',
     ({ block }) => `The copy of the group index at ${address(block)} is damaged, the other is not`,

@@ -1,10 +1,11 @@
 /**
  * Check: is an image what docs/FORMAT.md says a correct one is?
  *
- * Four phases, each with a file of its own: which root a mount would take (roots.ts), every block
+ * Five phases, each with a file of its own: which root a mount would take (roots.ts), every block
  * that can be reached from it, once (graph.ts), directories and link tables as a reader sees them
- * (names.ts), and the stored counts against the found ones (counts.ts). Nothing is written, and
- * nothing is asked of the code that makes images: what both rooms use is the format alone.
+ * (names.ts), the stored counts against the found ones (counts.ts), and what a mount would do again
+ * (log.ts). Nothing is written, and nothing is asked of the code that makes images: what both rooms
+ * use is the format alone.
  *
  * Whatever the bytes are, a check ends, throws nothing, and stays within its memory.
  */
@@ -13,6 +14,7 @@ import { type Device, run, type Steps } from '../device/index.ts';
 import { BlockTable } from './block-table.ts';
 import { CountCheck } from './counts.ts';
 import { Graph } from './graph.ts';
+import { LogCheck } from './log.ts';
 import { NameCheck } from './names.ts';
 import type { CheckReport } from './report.ts';
 import { type Root, RootFinder } from './roots.ts';
@@ -101,5 +103,6 @@ class Checker {
     yield* new Graph(session, superblock, table).walk();
     yield* new NameCheck(session, superblock, table).walk();
     yield* new CountCheck(session, this.#root, table).compare();
+    yield* new LogCheck(session, superblock, table).read();
   }
 }

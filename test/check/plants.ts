@@ -4,15 +4,18 @@
  * An image is changed, and its checksums are put right up to the superblock, so that nothing but
  * the planted fault is wrong. What necessarily comes with it is listed.
  */
-import { BLOCK_SIZE, BLOCK_WORDS, DeviceError, MIB } from '../../src/base/index.ts';
+import { BLOCK_SIZE, BLOCK_WORDS, DeviceError, MIB, type Txg } from '../../src/base/index.ts';
 import type { CheckOptions, IssueCode } from '../../src/check/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import {
   countSlotStart,
+  encodeLogFrame,
   InodeFlag,
   InodeKind,
+  imageSeed,
   indexPlace,
   interiorKey,
+  type Mutation,
   readGroupEntry,
   SlotKind,
   setInteriorKey,
@@ -77,6 +80,15 @@ function add(editor: ImageEditor, path: string, field: number, delta: number): v
 function flip(editor: ImageEditor, block: number, at = 1000): void {
   const byte = block * BLOCK_SIZE + at;
   editor.bytes[byte] = (editor.bytes[byte] as number) ^ 1;
+}
+
+/** The first frame of the log after the newest root, with one mutation. */
+function addFrame(editor: ImageEditor, mutation: Mutation): void {
+  const { geometry, state, uuid } = editor.superblock;
+  const header = { sequence: state.logSequence, operation: 0, previous: 0n };
+  const epoch = (state.txg + 1) as Txg;
+  const bytes = encodeLogFrame({ ...header, epoch, mutations: [mutation] }, imageSeed(uuid));
+  editor.bytes.set(bytes, (geometry.logStart + state.logTail) * BLOCK_SIZE);
 }
 
 /** The word of the slot of file block 0 of `live/depth 2`, whose map has two levels. */
@@ -162,6 +174,23 @@ const roots: Partial<Record<IssueCode, Plant>> = {
         flip(editor, indexPlace(geometry, state.indexPlace, copy), 0);
       }
     },
+  },
+  'log-pending': {
+    title: 'a frame of the log follows the root',
+    plant: (editor) =>
+      addFrame(editor, { type: 'truncate', target: 1, size: 0, time: { sec: 0, nsec: 0 } }),
+  },
+  'log-fault': {
+    title: 'a write of the log names a superblock',
+    plant: (editor) =>
+      addFrame(editor, {
+        type: 'write',
+        target: 1,
+        offset: 0,
+        runs: [{ block: 0, length: 1 }],
+        checksums: new Uint32Array(1),
+        time: { sec: 0, nsec: 0 },
+      }),
   },
   'index-copy': {
     title: 'one copy of the index is damaged',
