@@ -17,7 +17,7 @@ import { Graph } from './graph.ts';
 import { LogCheck } from './log.ts';
 import { NameCheck } from './names.ts';
 import type { CheckReport } from './report.ts';
-import { type Root, RootFinder } from './roots.ts';
+import { type Place, type Root, RootFinder } from './roots.ts';
 import { type CheckOptions, OutOfMemory, Session } from './session.ts';
 
 /**
@@ -60,10 +60,18 @@ export function checkSync(device: Device, options: Omit<CheckOptions, 'pause'> =
   return checker.report();
 }
 
-class Checker {
+/** The phases of a check, one after the other. */
+export class Checker {
+  /** The root that a mount would take. */
+  root: Root | undefined;
+  /** What the walk has found of every block; undefined if there is no root. */
+  table: BlockTable | undefined;
+  /** Blocks that unwritten slots promise. */
+  promised = 0;
+  /** The places of superblocks, as they were found. */
+  places: readonly Place[] = [];
   readonly #session: Session;
   readonly #started: number;
-  #root: Root | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -86,7 +94,7 @@ class Checker {
       verdict: issues.verdict,
       issues: issues.issues,
       found: issues.found,
-      superblock: this.#root?.superblock,
+      superblock: this.root?.superblock,
       statistics,
     };
   }
@@ -96,13 +104,17 @@ class Checker {
     yield* session.turn('roots', 0, 1);
     const finder = new RootFinder(session);
     yield* finder.find();
-    this.#root = finder.root;
-    if (this.#root === undefined) return;
-    const { superblock } = this.#root;
+    this.root = finder.root;
+    this.places = finder.places;
+    if (this.root === undefined) return;
+    const { superblock } = this.root;
     const table = new BlockTable(session, superblock.geometry);
-    yield* new Graph(session, superblock, table).walk();
+    this.table = table;
+    const graph = new Graph(session, superblock, table);
+    yield* graph.walk();
+    this.promised = graph.promised;
     yield* new NameCheck(session, superblock, table).walk();
-    yield* new CountCheck(session, this.#root, table).compare();
+    yield* new CountCheck(session, this.root, table).compare();
     yield* new LogCheck(session, superblock, table).read();
   }
 }

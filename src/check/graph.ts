@@ -69,6 +69,11 @@ export class Graph {
     this.#leaves = new Leaves(session, this.#targets, superblock.hashSeed);
   }
 
+  /** Blocks that the unwritten slots found so far promise. */
+  get promised(): number {
+    return this.#promised;
+  }
+
   *walk(): Steps {
     const { state } = this.#superblock;
     this.#targets.name(

@@ -11,6 +11,7 @@ export {
   type Severity,
 } from './catalogue.ts';
 export { check, checkSync } from './check.ts';
+export { type RepairOptions, type RepairReport, repair, repairSync } from './repair.ts';
 export {
   type BlockUse,
   type CheckReport,

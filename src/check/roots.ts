@@ -32,10 +32,12 @@ export interface Root {
   readonly superblock: Superblock;
   /** The group index it names. */
   readonly index: Uint32Array;
+  /** Its place in the ring. */
+  readonly ring: number;
 }
 
 /** A place of the ring as it was found: a superblock, or why it is none. */
-interface Found {
+export interface Place {
   readonly block: number;
   /** Place in the ring. */
   readonly ring: number;
@@ -48,6 +50,8 @@ interface Found {
 export class RootFinder {
   /** Undefined if there is no volume, or none that can be checked: an issue says why. */
   root: Root | undefined;
+  /** Every place of the ring, at both ends. */
+  readonly places: Place[] = [];
   readonly #session: Session;
 
   constructor(session: Session) {
@@ -61,7 +65,7 @@ export class RootFinder {
       issues.add('no-volume', { finding: `the image has ${device.size} bytes` });
       return;
     }
-    const found: Found[] = [];
+    const found = this.places;
     yield* this.#read(0, found);
     const known = found.find(({ superblock }) => superblock !== undefined)?.superblock;
     const end = known?.geometry.blockCount ?? deviceBlocks;
@@ -80,7 +84,7 @@ export class RootFinder {
     yield* this.#choose(candidates(found, newest));
   }
 
-  *#read(first: number, into: Found[]): Steps {
+  *#read(first: number, into: Place[]): Steps {
     const { reader } = this.#session;
     const blocks = Array.from({ length: SUPERBLOCKS }, (_, ring) => first + ring);
     yield* reader.read(blocks);
@@ -99,7 +103,7 @@ export class RootFinder {
     });
   }
 
-  #reportNone(found: readonly Found[]): void {
+  #reportNone(found: readonly Place[]): void {
     const { issues } = this.#session;
     const newer = found.find(({ fault }) => fault?.kind === 'newer');
     const damaged = found.find(({ fault }) => fault?.kind === 'damaged');
@@ -108,7 +112,7 @@ export class RootFinder {
   }
 
   /** Damage that a mount does not mind: some other place of the ring serves. */
-  #reportPlaces(found: readonly Found[], newest: Superblock): void {
+  #reportPlaces(found: readonly Place[], newest: Superblock): void {
     const { issues } = this.#session;
     const uuid = imageSeed(newest.uuid);
     for (const place of found) {
@@ -132,10 +136,10 @@ export class RootFinder {
   }
 
   /** Takes the first root that is whole. */
-  *#choose(superblocks: readonly Superblock[]): Steps {
+  *#choose(candidates: readonly Candidate[]): Steps {
     const { issues } = this.#session;
     const damage: { txg: number; finding: string }[] = [];
-    for (const superblock of superblocks) {
+    for (const { superblock, ring } of candidates) {
       const index = yield* this.#readIndex(superblock);
       const finding =
         index === undefined
@@ -143,7 +147,7 @@ export class RootFinder {
           : yield* this.#rootFault(superblock);
       if (finding === undefined && index !== undefined) {
         for (const facts of damage) issues.add('root-damaged', facts);
-        this.root = { superblock, index: wordsOf(index.bytes) };
+        this.root = { superblock, index: wordsOf(index.bytes), ring };
         if (index.damaged !== undefined) issues.add('index-copy', { block: index.damaged });
         return;
       }
@@ -192,7 +196,7 @@ interface Index {
   readonly damaged: number | undefined;
 }
 
-function newestOf(found: readonly Found[]): Superblock | undefined {
+export function newestOf(found: readonly Place[]): Superblock | undefined {
   let newest: Superblock | undefined;
   for (const { superblock } of found) {
     if (superblock === undefined) continue;
@@ -202,15 +206,20 @@ function newestOf(found: readonly Found[]): Superblock | undefined {
 }
 
 /** Superblocks of the newest one's volume, newest first, each txg once. */
-function candidates(found: readonly Found[], newest: Superblock): Superblock[] {
-  const byTxg = new Map<number, Superblock>();
-  for (const { superblock } of found) {
+interface Candidate {
+  readonly superblock: Superblock;
+  readonly ring: number;
+}
+
+function candidates(found: readonly Place[], newest: Superblock): Candidate[] {
+  const byTxg = new Map<number, Candidate>();
+  for (const { superblock, ring } of found) {
     if (superblock === undefined || imageSeed(superblock.uuid) !== imageSeed(newest.uuid)) continue;
     if (!sameLayout(superblock.geometry, newest.geometry)) continue;
     const { txg } = superblock.state;
-    if (!byTxg.has(txg)) byTxg.set(txg, superblock);
+    if (!byTxg.has(txg)) byTxg.set(txg, { superblock, ring });
   }
-  return [...byTxg.values()].sort((a, b) => b.state.txg - a.state.txg);
+  return [...byTxg.values()].sort((a, b) => b.superblock.state.txg - a.superblock.state.txg);
 }
 
 function sameLayout(left: Geometry, right: Geometry): boolean {

@@ -1,10 +1,11 @@
 /**
  * Commands on clones and snapshots, and those that report.
  */
-import { openSync, truncateSync, writeSync } from 'node:fs';
+import { openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import pc from 'picocolors';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { mappingBar } from '../../src/cli/mapping-bar.ts';
+import { ImageEditor } from '../check/image-editor.ts';
 import { Rig } from './rig.ts';
 
 const rig = new Rig();
@@ -183,6 +184,30 @@ describe('info and check', () => {
     );
     const [report] = await rig.json('check', IMG, '--no-data');
     expect(report).toMatchObject({ image: 'a.img', verdict: 'clean', issues: [], found: {} });
+  });
+
+  it('check --repair puts counts right, and tells before with --dry-run', async () => {
+    const path = rig.path('a.img');
+    const editor = new ImageEditor(readFileSync(path));
+    const [extent] = await rig.json('extents', `${IMG}:/src/sub/b`);
+    editor.setCount((extent?.['address'] as number) / 4096, 0);
+    writeFileSync(path, editor.seal().bytes);
+    expect((await rig.run(['check', IMG])).status).toBe(4);
+    const told = await rig.run(['check', IMG, '--dry-run']);
+    expect([told.status, told.stdout]).toEqual([
+      4,
+      expect.stringContaining('to do: write the counts'),
+    ]);
+    const repaired = await rig.run(['check', IMG, '--repair']);
+    expect(repaired.status).toBe(1);
+    expect(repaired.stdout).toMatch(
+      /count-low: .*done: write the counts of 1 groups anew.*: clean; /su,
+    );
+    const again = await rig.run(['check', IMG, '--repair']);
+    expect([again.status, again.stdout]).toEqual([
+      0,
+      expect.stringContaining('nothing that can be'),
+    ]);
   });
 
   it('check ends with 4 if data is damaged, and with 8 without a volume', async () => {

@@ -7,6 +7,7 @@ import {
   describeIssue,
   exitStatus,
   type Issue,
+  repair,
 } from '../../check/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing } from '../faults.ts';
@@ -17,6 +18,8 @@ import type { Paint, Terminal } from '../terminal.ts';
 interface Options extends CommonOptions {
   /** commander's name for --no-data. */
   readonly data: boolean;
+  readonly repair?: boolean;
+  readonly dryRun?: boolean;
 }
 
 export function addCheck(program: Command, terminal: Terminal): void {
@@ -24,17 +27,27 @@ export function addCheck(program: Command, terminal: Terminal): void {
     name: 'check',
     summary: 'verify an image: structures, counts and checksums',
     notes:
-      'Reads everything and changes nothing. Exit status as of fsck(8): 0 nothing is wrong ' +
-      'or only warnings, 4 errors, 8 the check could not be done.',
+      'Reads everything and, without --repair, changes nothing. What is repaired follows from ' +
+      'the rest: counts, sums and second copies; no file is touched. Exit status as of fsck(8): ' +
+      '0 nothing is wrong or only warnings, 1 errors were repaired, 4 errors are left, 8 the ' +
+      'check could not be done.',
     examples: [
       ['check work.img', 'everything'],
       ['check work.img --no-data', 'structures only, without the data of files'],
       ['check work.img --json', 'one value with all issues'],
+      ['check work.img --repair', 'counts and second copies are put right'],
+      ['check work.img --dry-run', 'what --repair would do'],
     ],
   })
     .argument('<image>', 'path of the image')
     .option('--no-data', 'leave out the checksums of file data')
+    .option('--repair', 'put right what follows from the rest')
+    .option('--dry-run', 'tell what --repair would do, and write nothing')
     .action(async (image: string, options: Options) => {
+      if (options.repair || options.dryRun) {
+        await repairImage(image, options, terminal);
+        return;
+      }
       const report = await doing(`check ${image}`, () => checkImage(image, options, terminal));
       if (options.json) await terminal.json({ image, ...reportJson(report) });
       else await print(image, report, terminal);
@@ -61,6 +74,31 @@ async function checkImage(
   } finally {
     progress.end();
   }
+}
+
+async function repairImage(image: string, options: Options, terminal: Terminal): Promise<void> {
+  const { data, dryRun, json } = options;
+  const write = dryRun !== true;
+  const { before, done, after } = await doing(`repair ${image}`, () =>
+    withDevice(image, { write }, (device) =>
+      repair(device, {
+        data,
+        dryRun: !write,
+        signal: terminal.signal,
+        now: () => performance.now(),
+      }),
+    ),
+  );
+  if (json) {
+    await terminal.json({ image, before: reportJson(before), done, after: reportJson(after) });
+  } else {
+    await print(image, before, terminal);
+    for (const what of done) await terminal.line(`${write ? 'done' : 'to do'}: ${what}`);
+    if (done.length === 0) await terminal.line('there is nothing that can be repaired');
+    else if (write) await print(image, after, terminal);
+  }
+  const left = exitStatus(after);
+  terminal.status = left === 0 && exitStatus(before) !== 0 ? 1 : left;
 }
 
 /** A report as JSON takes it. */
