@@ -133,7 +133,12 @@ export function* mountVolume(device: Device, options: VolumeOptions): Procedure<
   return yield* createEngine(device, options);
 }
 
-function* openEngine(device: Device, options: VolumeOptions, mounted: Mounted): Procedure<Engine> {
+function* openEngine(
+  device: Device,
+  options: VolumeOptions,
+  mounted: Mounted,
+  recovered = false,
+): Procedure<Engine> {
   const { readOnlyCompatible } = mounted.superblock;
   const readOnly = options.readOnly === true || device.readOnly;
   if (readOnlyCompatible !== 0 && !readOnly) {
@@ -144,11 +149,15 @@ function* openEngine(device: Device, options: VolumeOptions, mounted: Mounted): 
   }
   const log = yield* run(new ReadLog(mounted.superblock));
   if (log.end.moved) {
+    if (recovered) {
+      const finding = `${device.name} has not kept what was written to it`;
+      throw new FilesystemError('EIO', `Cannot mount: ${finding}`);
+    }
     const engine = yield* replayLog(options, mounted, log, readOnly);
     if (readOnly) return engine;
     yield* run(engine.commit());
     // The memory that replaying took is given back before the volume is used.
-    return yield* openEngine(device, options, yield* run(new Mount(device.size)));
+    return yield* openEngine(device, options, yield* run(new Mount(device.size)), true);
   }
   const engine = makeEngine(options, mounted, readOnly);
   yield* run(engine.load());

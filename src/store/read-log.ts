@@ -144,7 +144,9 @@ export class ReadLog extends PlannedOperation<FoundLog> {
       return window.subarray(from * BLOCK_SIZE, (from + count) * BLOCK_SIZE);
     }
     const { logBlocks, logStart } = this.#geometry;
-    const length = Math.min(logBlocks - at, Math.max(count, WINDOW_BLOCKS)) * BLOCK_SIZE;
+    // Mostly there is nothing: a volume that was closed is opened by one small read more.
+    const ahead = this.#last === undefined ? 1 : WINDOW_BLOCKS;
+    const length = Math.min(logBlocks - at, Math.max(count, ahead)) * BLOCK_SIZE;
     this.#windowAt = at;
     this.#window = new PlainIo('read', (logStart + at) * BLOCK_SIZE, [new Uint8Array(length)]);
     return undefined;

@@ -21,6 +21,21 @@ seeded('a power cut loses nothing that was acknowledged', { count: 14 }, (random
   images += cut(life, random, calls);
 });
 
+seeded('nor does it whatever the layout', { count: 6 }, (random) => {
+  const options: LifeOptions = {
+    size: random.pick([2, 3, 5]) * MIB,
+    groupBlocks: random.pick([256, 512, 1024]),
+    logBlocks: random.pick([3, 8, 40, 100]),
+    countCap: random.pick([1, 2, 4] as const),
+    extentSize: random.pick([0, 8192, 65_536]),
+    cacheBytes: 16 * MIB,
+  };
+  const life = new Life(random, options);
+  life.run(60);
+  const calls = Array.from({ length: 8 }, () => random.between(0, life.tape.calls.length));
+  images += cut(life, random, calls);
+});
+
 seeded('nor does it on a volume that is often full', { count: 5 }, (random) => {
   const options = { ...SMALL, size: MIB, logBlocks: 4, mayBeFull: true };
   const life = new Life(random, options);

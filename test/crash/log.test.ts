@@ -133,6 +133,22 @@ describe('fsync', () => {
   });
 });
 
+describe('a mount after a crash', () => {
+  it('ends on a device that keeps nothing, and says so', () => {
+    const { tape, volume } = volumeOn();
+    const fd = volume.fs.openSync('/f', 'w');
+    volume.fs.fsyncSync(fd);
+    const image = tape.image();
+    const liar = MemoryDevice.from(image);
+    liar.write = liar.writev = () => undefined;
+    expect(() => Volume.openSync(liar, COMMON)).toThrow(
+      expect.objectContaining({ code: 'EIO', message: expect.stringContaining('has not kept') }),
+    );
+    using whole = Volume.openSync(MemoryDevice.from(image), COMMON);
+    expect(whole.fs.readdirSync('/')).toEqual(['f']);
+  });
+});
+
 /** Does something, so that frames are of all sizes; everything is durable afterwards. */
 function work(volume: Volume, random: Random, count: number): void {
   const { fs } = volume;
