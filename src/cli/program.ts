@@ -14,6 +14,7 @@ import { addClone } from './commands/clone.ts';
 import { addCreate } from './commands/create.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDiff } from './commands/diff.ts';
+import { addDump } from './commands/dump.ts';
 import { addExport } from './commands/export.ts';
 import { addExtents } from './commands/extents.ts';
 import { addImport } from './commands/import.ts';
@@ -48,6 +49,7 @@ const COMMANDS = [
   addTrace,
   addInfo,
   addCheck,
+  addDump,
   addBench,
   addDemo,
 ];
