@@ -67,6 +67,8 @@ export class Commit extends PlannedOperation<Txg> {
     if (!plan.ready) return;
     const store = this.#store;
     if (store.failure !== undefined) throw store.failure;
+    // What a replay has left in memory of a read-only volume stays there.
+    if (store.readOnly) return;
     if (++this.#rounds > OPEN_ROUNDS && store.gate === undefined) store.gate = this;
     store.client.drained(plan);
   }
@@ -74,7 +76,7 @@ export class Commit extends PlannedOperation<Txg> {
   protected override apply(): boolean {
     switch (this.#phase) {
       case Phase.DRAIN:
-        if (!this.#hasChanges()) {
+        if (this.#store.readOnly || !this.#hasChanges()) {
           this.#store.log.forget();
           return this.finish(this.#store.state.txg);
         }

@@ -261,6 +261,8 @@ export class Engine implements StoreClient {
 
   /** Where frames come from when all of them are busy; undefined if nothing of ours holds them. */
   #relieve(asker: Plan): Operation<unknown> | undefined {
+    // On a volume that is read-only nothing can be written to make room.
+    if (this.store.readOnly) return undefined;
     if (this.pool.dirtyBlocks > 0) return this.pool.relief(asker);
     return this.hasChanges || this.store.isCommitting ? this.store.commit() : undefined;
   }

@@ -134,6 +134,29 @@ describe('fsync', () => {
 });
 
 describe('a mount after a crash', () => {
+  // Data in inodes, replayed, was dirty on a volume that nobody may write to.
+  it('that is read-only shows what the log has, and writes nothing, whatever is asked of it', () => {
+    const { tape, volume } = volumeOn();
+    volume.fs.writeFileSync('/small', 'in the inode');
+    volume.fs.writeFileSync('/large', Buffer.alloc(3 * MIB, 9));
+    for (const name of ['/small', '/large']) {
+      const fd = volume.fs.openSync(name, 'r+');
+      volume.fs.fsyncSync(fd);
+    }
+    const after = new TapeDevice(tape.image());
+    const options = { ...COMMON, cacheBytes: 4 * MIB, readOnly: true };
+    const readOnly = Volume.openSync(after, options);
+    const fd = readOnly.fs.openSync('/small', 'r');
+    readOnly.fs.fsyncSync(fd);
+    readOnly.syncSync();
+    expect(readOnly.fs.readFileSync('/small', 'utf8')).toBe('in the inode');
+    expect((readOnly.fs.readFileSync('/large') as Uint8Array).length).toBe(3 * MIB);
+    expect(() => readOnly.fs.mkdirSync('/d')).toThrow(expect.objectContaining({ code: 'EROFS' }));
+    readOnly.syncSync();
+    readOnly.closeSync();
+    expect(after.calls).toEqual([]);
+  });
+
   it('ends on a device that keeps nothing, and says so', () => {
     const { tape, volume } = volumeOn();
     const fd = volume.fs.openSync('/f', 'w');

@@ -368,6 +368,7 @@ export function* setSize(context: Context, vnode: Vnode, size: number): Procedur
 /** Makes the file, and everything done before, durable. */
 export function* fsync(context: Context, fd: number): Procedure<void> {
   const file = context.files.get(fd);
+  if (context.engine.store.readOnly) return;
   yield* context.using(file, ({ vnode }) => run(new Fsync(context.engine, vnode)));
 }
 
