@@ -11,7 +11,13 @@ import {
   type Operation,
 } from '../base/index.ts';
 import type { Device } from '../device/index.ts';
-import { type CountWidth, LABEL_MAX, timeFromMs } from '../format/index.ts';
+import {
+  type CountWidth,
+  LABEL_MAX,
+  mutationsOf,
+  type SealedLogFrame,
+  timeFromMs,
+} from '../format/index.ts';
 import {
   assembleEngine,
   type CreateOptions,
@@ -77,8 +83,8 @@ export const DEFAULT_SIZE = 16 * GIB;
 const DEFAULT_CACHE = 256 * MIB;
 const MINIMUM_CACHE = 4 * MIB;
 /**
- * To replay the log, all that it changes has to be in memory: of each mutation, which takes about
- * 100 bytes, a few nodes.
+ * To replay the log, all that it changes has to be in memory: of most mutations, which take about
+ * 100 bytes, a few nodes. Those that may change many (H3 of log-records.ts) get the whole.
  */
 const REPLAY_CACHE = 16 * MIB;
 const REPLAY_FACTOR = 256;
@@ -172,12 +178,20 @@ function* replayLog(
   readOnly: boolean,
 ): Procedure<Engine> {
   const bytes = log.frames.reduce((sum, frame) => sum + frame.bytes.length, 0);
-  const wanted = Math.min(DEFAULT_CACHE, REPLAY_CACHE + REPLAY_FACTOR * bytes);
+  const few = Math.min(DEFAULT_CACHE, REPLAY_CACHE + REPLAY_FACTOR * bytes);
+  const wanted = log.frames.some(changesMuch) ? DEFAULT_CACHE : few;
   const cacheBytes = Math.max(wanted, options.cacheBytes ?? 0);
   const engine = makeEngine({ ...options, cacheBytes }, mounted, readOnly);
   yield* run(engine.load());
   yield* recover(engine, log);
   return engine;
+}
+
+function changesMuch(frame: SealedLogFrame): boolean {
+  for (const { type } of mutationsOf(frame)) {
+    if (type === 'fallocate' || type === 'clone-range') return true;
+  }
+  return false;
 }
 
 function* createEngine(device: Device, options: VolumeOptions): Procedure<Engine> {

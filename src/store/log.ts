@@ -179,13 +179,12 @@ export class IntentLog {
     this.#segments = this.#segments.filter(({ epoch }) => epoch > txg);
   }
 
-  /** What was done has changed nothing that a commit would write. */
+  /**
+   * What was done has changed nothing that a commit would write. Its mutations stay: those that
+   * come after them count on their numbers, and on the inodes that they introduce.
+   */
   forget(): void {
     this.durable = this.operation;
-    const segment = this.#open;
-    segment.operation = this.operation;
-    segment.records = 0;
-    segment.length = LOG_HEADER_SIZE;
   }
 
   /** True if a txg that has closed is not all in frames, and its commit has to be waited for. */

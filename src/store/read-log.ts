@@ -184,11 +184,12 @@ export class ReadLog extends PlannedOperation<FoundLog> {
 
   /**
    * `torn`: the last frame does not count. It may be whole on the device, and must not be taken for
-   * the one that is written in its place: a number is skipped.
+   * the one that is written in its place: a number is skipped. A frame that is older than the root
+   * may have been written late: it is passed over, and the next mount has to begin behind it.
    */
   #end(torn: boolean): true {
     if (torn) this.#frames.pop();
-    const moved = torn || this.#frames.length > 0;
+    const moved = this.#last !== undefined;
     const sequence = this.#sequence + (moved ? 1 : 0);
     const head = torn ? this.#lastAt : this.#at;
     return this.finish({ frames: this.#frames, end: { head, sequence, moved } });

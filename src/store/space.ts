@@ -25,8 +25,12 @@ import type { BlockCache } from '../cache/index.ts';
 import { groupReserved } from '../format/index.ts';
 import type { Group, Groups } from './groups.ts';
 
-/** What space is asked for: ordinary work, or work that frees more than it takes, now or later. */
-export type SpaceUse = 'normal' | 'delete' | 'reclaim';
+/**
+ * What space is asked for: ordinary work, work that frees more than it takes, now or later, or the
+ * replay of the log, which had room when it was done first. Data that it finds in its place may
+ * have been promised to slots that are still unwritten: there, such promises do not count.
+ */
+export type SpaceUse = 'normal' | 'delete' | 'reclaim' | 'replay';
 
 /** A run shorter than this is passed over while a long one is looked for. */
 const GOOD_RUN = 64;
@@ -79,7 +83,8 @@ export class Space {
 
   /** True if `blocks` more can be promised or handed out now. */
   has(blocks: number, use: SpaceUse): boolean {
-    return this.groups.idle - this.#promised - this.#keptFrom(use) >= blocks;
+    const promised = use === 'replay' ? this.reserved : this.#promised;
+    return this.groups.idle - promised - this.#keptFrom(use) >= blocks;
   }
 
   /** True if `blocks` could be had after enough commits. */

@@ -155,11 +155,12 @@ export class Store {
   settle(plan: Plan, use: SpaceUse, data = 0): boolean {
     if (!plan.ready) return false;
     const wanted = plan.blocks + data;
-    const { space } = this;
-    if (space.has(wanted, use)) {
+    const { space, recovering } = this;
+    if (space.has(wanted, recovering ? 'replay' : use)) {
       return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks - plan.twins);
     }
     if (this.client.yieldSpace()) return this.settle(plan, use, data);
+    if (recovering) throw noSpace(wanted, space.available);
     // Reclaiming does not wait for itself.
     const reclaim = use === 'reclaim' ? undefined : this.client.reclaim();
     const hopeful = plan.forced < FORCED_COMMITS;

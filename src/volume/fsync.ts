@@ -47,7 +47,7 @@ export class Fsync extends PlannedOperation<void> {
       plan.follow(this.#waits);
     } else if (!this.#flushing) {
       const { store, records } = this.#engine;
-      records.sized(vnode, this.#size);
+      records.sized(vnode, Math.min(this.#size, vnode.size));
       this.#flushing = true;
       this.#target = store.log.operation;
       this.#waits = store.flushLog();

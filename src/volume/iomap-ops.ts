@@ -141,7 +141,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { store, inodes, maps, reclaimer } = this.parts;
     checkWrite(vnode, 0, size);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
-    const frees = (start < vnode.size || vnode.hasBlocksBehind) && start < end;
+    const frees = start < Math.max(vnode.size, vnode.mappedEnd) && start < end;
     if (frees) {
       const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
       if (end < Number.POSITIVE_INFINITY) maps.planPunch(vnode, range, inodes.planShared, plan);
@@ -161,7 +161,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { inodes, maps, reclaimer } = this.parts;
     this.release(vnode, dropped);
     inodes.claim(vnode);
-    if ((start < vnode.size || vnode.hasBlocksBehind) && start < end) {
+    if (start < Math.max(vnode.size, vnode.mappedEnd) && start < end) {
       const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
       if (end < Number.POSITIVE_INFINITY) {
         vnode.blocks -= maps.punch(vnode, range, reclaimer.add);
@@ -170,7 +170,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
         vnode.blocks = Math.min(vnode.blocks, blocksFor(vnode.size) - whole);
       } else {
         maps.cut(vnode, range.first, reclaimer.add);
-        if (range.first <= blocksFor(size)) vnode.hasBlocksBehind = false;
+        vnode.mappedEnd = Math.min(vnode.mappedEnd, start);
         vnode.blocks = Math.min(vnode.blocks, range.first);
       }
       if (start === 0) vnode.inline = NO_BYTES;

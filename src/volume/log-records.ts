@@ -12,8 +12,11 @@
  * H2. What a replay finds in a file is something that the file has been, block by block. So a file
  *     is not made longer over data that the log does not know, and no part of a block is cleared in
  *     whose place there is such data: there, too, the log is lost.
+ * H3. A replay commits nothing before its end, so that all nodes that it changes have to fit into
+ *     memory. Most mutations change a few: the bytes of the log bound them. Of those that may
+ *     change a node for each megabyte of a file, it keeps no more than {@link NODES_MAX} allows.
  */
-import { BLOCK_SIZE } from '../base/index.ts';
+import { BLOCK_SIZE, MIB } from '../base/index.ts';
 import {
   AllocateMode,
   type AllocateMutation,
@@ -28,6 +31,9 @@ import type { Ioend } from '../iomap/index.ts';
 import type { Store } from '../store/index.ts';
 import type { Vnode } from './vnode.ts';
 
+/** Map nodes, each of a megabyte of a file, that the mutations of a txg may change all over. */
+const NODES_MAX = 4096;
+
 /**
  * What sees every change, in order. Names and data are valid during the call only. Data is told
  * when it is written, and not again when it has its place.
@@ -40,6 +46,8 @@ export class LogRecords {
   readonly #store: Store;
   readonly #vnodeOf: (handle: number) => Vnode;
   readonly #bound = new Set<number>();
+  /** Nodes of H3 in the open txg, at most. */
+  #nodes = 0;
 
   constructor(store: Store, vnodeOf: (handle: number) => Vnode) {
     this.#store = store;
@@ -49,6 +57,7 @@ export class LogRecords {
 
   /** A txg begins: it has introduced nobody yet. */
   restart(): void {
+    this.#nodes = 0;
     this.#bound.clear();
     this.#bound.add(ROOT_HANDLE).add(SNAPSHOTS_HANDLE);
   }
@@ -61,11 +70,12 @@ export class LogRecords {
       log.pass();
       return;
     }
-    if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
     const changed = isContent(record) ? this.#vnodeOf(record.target) : undefined;
     if (changed !== undefined) this.#changes(changed, record as ContentMutation);
-    if (this.#knowsAll(record)) log.append(record);
-    else if (staysBehind(record)) log.lose();
+    if (this.#knowsAll(record)) {
+      log.append(record);
+      if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
+    } else if (staysBehind(record)) log.lose();
     // It may have dropped the data that had made the file longer.
     if (changed?.clean) this.sized(changed, changed.size);
   }
@@ -157,7 +167,8 @@ export class LogRecords {
     const size = this.#sizeOf(vnode);
     const after = sizeAfter(record, size, vnode);
     const uncertain = !vnode.clean && (after > size || cutsBlocks(record));
-    if (uncertain) this.#store.log.lose();
+    this.#nodes += nodesChanged(record, vnode);
+    if (uncertain || this.#nodes > NODES_MAX) this.#store.log.lose();
     else this.#setSize(vnode, after);
   }
 
@@ -199,7 +210,7 @@ function staysBehind({ type }: Mutation): boolean {
   return type === 'clone' || type === 'clone-range' || type === 'link';
 }
 
-const { COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE } = AllocateMode;
+const { COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, PUNCH_HOLE } = AllocateMode;
 
 type ContentMutation = TruncateMutation | AllocateMutation | CloneRangeMutation;
 
@@ -222,6 +233,16 @@ function sizeAfter(record: ContentMutation, size: number, vnode: Vnode): number 
     default:
       return size;
   }
+}
+
+/** Map nodes that a record may change all over, at most. */
+function nodesChanged(record: ContentMutation, vnode: Vnode): number {
+  if (record.type === 'truncate') return 0;
+  const { offset, length } = record;
+  const mode = record.type === 'fallocate' ? record.mode : 0;
+  if ((mode & PUNCH_HOLE) !== 0) return 0;
+  const shifts = (mode & (COLLAPSE_RANGE | INSERT_RANGE)) !== 0;
+  return Math.ceil((shifts ? Math.max(0, vnode.size - offset) : length) / MIB);
 }
 
 /** True if a range that is changed begins or ends within a block. */

@@ -9,11 +9,13 @@ import {
   type Block,
   CorruptionError,
   FilesystemError,
+  NO_FRAME,
   type Plan,
   PlannedOperation,
-  roundUp,
+  roundDown,
 } from '../base/index.ts';
-import { MAP_FANOUT, type WriteMutation } from '../format/index.ts';
+import { MAP_FANOUT, slotHasBlock, type WriteMutation } from '../format/index.ts';
+import { DATA_BLOCK, MapPosition } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
@@ -95,12 +97,51 @@ export class MapWritten extends PlannedOperation<void> {
       record.checksums.subarray(this.#done, this.#done + count),
     );
     vnode.dataSequence++;
-    if (start + count * BLOCK_SIZE > roundUp(vnode.size, BLOCK_SIZE)) vnode.hasBlocksBehind = true;
+    vnode.mappedEnd = Math.max(vnode.mappedEnd, start + count * BLOCK_SIZE);
     vnode.mtime = record.time;
     vnode.ctime = record.time;
     vnode.change++;
     inodes.touch(vnode);
     inodes.rewrite(vnode);
+  }
+}
+
+/**
+ * Whether the map of a file has bytes behind its end. A block that was written back has the bytes
+ * that its file had then, and the size that belongs to them may not be in the log.
+ */
+export class HasBytesBehind extends PlannedOperation<boolean> {
+  readonly #engine: Engine;
+  readonly #vnode: Vnode;
+  readonly #position = new MapPosition();
+  #found = false;
+
+  constructor(engine: Engine, vnode: Vnode) {
+    super();
+    this.#engine = engine;
+    this.#vnode = vnode;
+  }
+
+  protected override prepare(plan: Plan): void {
+    const { maps, store } = this.#engine;
+    const { size, mappedEnd } = this.#vnode;
+    const last = roundDown(size, BLOCK_SIZE);
+    this.#found = mappedEnd > last + BLOCK_SIZE || (mappedEnd > last && last === size);
+    if (this.#found || mappedEnd <= size) return;
+    this.#found = this.#vnode.frameAt(size) !== NO_FRAME;
+    const position = this.#position;
+    if (this.#found || !maps.locate(this.#vnode, last / BLOCK_SIZE, position, plan)) return;
+    if (!position.hasSlot || !slotHasBlock(position.words, position.at)) return;
+    const frame = store.want(position.words, position.at, DATA_BLOCK, plan);
+    if (frame === NO_FRAME) return;
+    this.#found = store.blocks
+      .view(frame)
+      .subarray(size - last)
+      .some((byte) => byte !== 0);
+  }
+
+  protected override apply(): boolean {
+    return this.finish(this.#found);
   }
 }
 

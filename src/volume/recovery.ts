@@ -8,6 +8,8 @@
  */
 import { errorCode, FilesystemError, type Operation, type Txg } from '../base/index.ts';
 import {
+  AllocateMode,
+  AttributeMask,
   INODE_MAX,
   InodeKind,
   type Mutation,
@@ -20,7 +22,7 @@ import { Truncate } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
 import { handlesOf } from './log-records.ts';
-import { TakeLogged } from './map-written.ts';
+import { HasBytesBehind, TakeLogged } from './map-written.ts';
 import type { Vnode } from './vnode.ts';
 
 /** Operations, one after the other, each with its result. */
@@ -31,8 +33,8 @@ type Steps<Result> = Generator<Operation<unknown>, Result, unknown>;
  * read-only, what was replayed stays in memory.
  *
  * @throws {FilesystemError} `EIO` if a mutation cannot be done again, `ENOMEM` if the cache is too
- *   small for what the log changes, `EROFS` if data would have to be written on a volume that is
- *   read-only; the root is unchanged
+ *   small for what the log changes, `ENOSPC` if there is no room for it, `EROFS` if data would have
+ *   to be written on a volume that is read-only; the root is unchanged
  */
 export function* recover(engine: Engine, log: FoundLog): Steps<void> {
   const { store } = engine;
@@ -64,17 +66,30 @@ function* replay(engine: Engine, handles: Handles, mutation: Mutation): Steps<vo
     if (mutation.type === 'clone' || mutation.type === 'clone-range') {
       yield* handles.trim(mutation.source);
     }
-    const result = yield engine.apply(handles.translate(mutation));
+    const result = yield engine.apply(handles.translate(forReplay(mutation)));
     if (isIntroduction(mutation)) yield* handles.introduce(mutation.handle, result as Vnode);
     yield* handles.used(mutation);
   } catch (error) {
     const found = errorCode(error);
-    const code = found === 'ENOMEM' || found === 'EROFS' ? found : 'EIO';
+    const code = found === 'ENOMEM' || found === 'EROFS' || found === 'ENOSPC' ? found : 'EIO';
     const { message } = error as Error;
     throw new FilesystemError(code, `Cannot replay a ${mutation.type} of the log: ${message}`, {
       cause: error,
     });
   }
+}
+
+/**
+ * Blocks that an unshare copied are in the log as data, those that it has not copied yet are not:
+ * only the time is left of it.
+ */
+function forReplay(mutation: Mutation): Mutation {
+  if (mutation.type !== 'fallocate' || (mutation.mode & AllocateMode.UNSHARE_RANGE) === 0) {
+    return mutation;
+  }
+  const { target, time } = mutation;
+  const none = { mode: 0, uid: 0, gid: 0, atime: time };
+  return { type: 'setattr', target, mask: AttributeMask.MTIME, ...none, mtime: time, time };
 }
 
 /**
@@ -166,7 +181,7 @@ class Handles {
   *trim(source: number): Steps<void> {
     const top = this.#vnode(source);
     for (const vnode of this.#vnodes.values()) {
-      if (vnode.hasBlocksBehind && vnode.isWithin(top)) yield new Truncate(vnode, vnode.size);
+      if (vnode.isWithin(top)) yield* this.#trim(vnode);
     }
   }
 
@@ -178,12 +193,19 @@ class Handles {
     const vnode = this.#vnodes.get(handle);
     if (vnode === undefined) return;
     this.#vnodes.delete(handle);
-    // The size that belongs to its last data did not get into the log.
-    if (vnode.hasBlocksBehind) yield new Truncate(vnode, vnode.size);
+    yield* this.#trim(vnode);
     vnode.opens--;
     const end = this.#engine.closed(vnode);
     if (end !== undefined) yield end;
     vnode.holds--;
+  }
+
+  /** Clears what is behind the end: the size that belongs to it did not get into the log. */
+  *#trim(vnode: Vnode): Steps<void> {
+    const { size, mappedEnd } = vnode;
+    if (mappedEnd <= size || (yield new HasBytesBehind(this.#engine, vnode)) === false) return;
+    vnode.size = mappedEnd;
+    yield new Truncate(vnode, size);
   }
 
   #vnode(handle: number): Vnode {

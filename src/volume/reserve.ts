@@ -75,7 +75,8 @@ export class Reserve extends PlannedOperation<void> {
     } else if (this.#range.end > this.#range.first) {
       const promised = this.#engine.maps.planMark(vnode, this.#range, above, plan);
       inodes.planRewrite(vnode, plan);
-      if (store.settle(plan, 'normal', promised)) this.#turn = 'mark';
+      // The data of a replay has its place, which it drew from this promise.
+      if (store.settle(plan, 'normal', store.recovering ? 0 : promised)) this.#turn = 'mark';
     }
   }
 

@@ -364,6 +364,7 @@ export class Shift extends PlannedOperation<void> {
     other.slots.set(slots);
     other.depth = depth;
     other.size = vnode.size;
+    if (size < vnode.size) vnode.cuts++;
     vnode.size = size;
     vnode.change++;
     vnode.dataSequence++;

@@ -127,8 +127,8 @@ export class Vnode extends IomapFile implements MapRoot {
   sizeTxg = 0 as Txg;
   /** How often it was made shorter since it came into memory. */
   cuts = 0;
-  /** Its map names blocks behind its end; that is so only while the log is replayed. */
-  hasBlocksBehind = false;
+  /** While the log is replayed: byte after the last block of it that the log has put in place. */
+  mappedEnd = 0;
 
   /** What was promised for one dirty folio, and for how many. */
   folioCost = 0;
@@ -191,7 +191,7 @@ export class Vnode extends IomapFile implements MapRoot {
     this.loggedSize = 0;
     this.sizeTxg = 0 as Txg;
     this.cuts = 0;
-    this.hasBlocksBehind = false;
+    this.mappedEnd = 0;
     this.folioCost = 0;
     this.promisedFolios = 0;
     this.writebackIndex = 0;

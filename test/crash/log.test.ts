@@ -135,7 +135,7 @@ describe('fsync', () => {
 
 describe('a mount after a crash', () => {
   // Data in inodes, replayed, was dirty on a volume that nobody may write to.
-  it('that is read-only shows what the log has, and writes nothing, whatever is asked of it', () => {
+  it('that is read-only shows what the log has, and writes nothing, whatever it is asked', () => {
     const { tape, volume } = volumeOn();
     volume.fs.writeFileSync('/small', 'in the inode');
     volume.fs.writeFileSync('/large', Buffer.alloc(3 * MIB, 9));
