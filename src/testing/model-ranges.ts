@@ -8,7 +8,7 @@ import { checkOpen, checkWritable, ModelError, type ModelHandle, stamp } from '.
 
 const BLOCK = 4096;
 
-export type ModelRange = 'punch' | 'zero' | 'allocate' | 'collapse' | 'insert';
+export type ModelRange = 'punch' | 'zero' | 'allocate' | 'collapse' | 'insert' | 'unshare';
 
 /** Changes a range of an open file. */
 export function changeRange(

@@ -279,6 +279,8 @@ const RANGES: RangeCalls = {
     volume.collapseRangeSync(target, offset, length),
   insert: (volume, { target }, { offset, length }) =>
     volume.insertRangeSync(target, offset, length),
+  unshare: (volume, { target }, { offset, length }) =>
+    volume.unshareRangeSync(target, offset, length),
   clone: (volume, { source, target }, range) =>
     volume.cloneRangeSync(source, target, cloneArguments(range)),
 };
@@ -290,6 +292,7 @@ const RANGES_LATER: RangeCalls = {
   collapse: (volume, { target }, { offset, length }) =>
     volume.collapseRange(target, offset, length),
   insert: (volume, { target }, { offset, length }) => volume.insertRange(target, offset, length),
+  unshare: (volume, { target }, { offset, length }) => volume.unshareRange(target, offset, length),
   clone: (volume, { source, target }, range) =>
     volume.cloneRange(source, target, cloneArguments(range)),
 };
