@@ -246,7 +246,15 @@ const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
   ],
   range: (draw) => {
     const { random } = draw;
-    const what = random.pick(['punch', 'zero', 'allocate', 'collapse', 'insert', 'clone'] as const);
+    const what = random.pick([
+      'punch',
+      'zero',
+      'allocate',
+      'collapse',
+      'insert',
+      'unshare',
+      'clone',
+    ] as const);
     const length = what === 'clone' ? random.pick([0, draw.length()]) : Math.max(1, draw.length());
     const whole = what === 'collapse' || what === 'insert' || random.chance(0.5);
     const even = (bytes: number): number => (whole ? bytes - (bytes % BLOCK) : bytes);
