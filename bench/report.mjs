@@ -51,6 +51,23 @@ function round(value) {
   return Number(value.toFixed(digits));
 }
 
+/** Milliseconds between two turns of something else, at the most, while `work` goes on. */
+export async function longestTurn(work) {
+  let last = performance.now();
+  let most = 0;
+  let running = true;
+  const tick = () => {
+    const now = performance.now();
+    most = Math.max(most, now - last);
+    last = now;
+    if (running) setImmediate(tick);
+  };
+  setImmediate(tick);
+  await work();
+  running = false;
+  return most;
+}
+
 /** Whole numbers below `limit`, the same in every run. */
 export function randomOf(seed) {
   let state = seed >>> 0;

@@ -5,7 +5,7 @@ import { MemoryDevice } from '../../dist/device.js';
 import { FileDevice, Volume } from '../../dist/index.js';
 import { CountingDevice } from '../counting-device.mjs';
 import { DelayDevice } from '../delay-device.mjs';
-import { median, randomOf, row } from '../report.mjs';
+import { longestTurn, median, randomOf, row } from '../report.mjs';
 
 const MIB = 2 ** 20;
 const BLOCK = 4096;
@@ -181,23 +181,6 @@ async function commitTurns() {
     target: '<= 5 ms',
     ok: ms <= 5,
   });
-}
-
-/** Milliseconds between two turns of something else, at the most, while `work` goes on. */
-async function longestTurn(work) {
-  let last = performance.now();
-  let most = 0;
-  let running = true;
-  const tick = () => {
-    const now = performance.now();
-    most = Math.max(most, now - last);
-    last = now;
-    if (running) setImmediate(tick);
-  };
-  setImmediate(tick);
-  await work();
-  running = false;
-  return most;
 }
 
 /** A mount that has to replay as much as a log may hold. */

@@ -3,7 +3,7 @@ import { MemoryDevice } from '../../dist/device.js';
 import { Volume } from '../../dist/index.js';
 import { MappingIterator } from '../../dist/iomap.js';
 import { DelayDevice } from '../delay-device.mjs';
-import { median, randomOf, row, timeUs } from '../report.mjs';
+import { longestTurn, median, randomOf, row, timeUs } from '../report.mjs';
 
 const MIB = 2 ** 20;
 const BLOCK = 4096;
@@ -186,21 +186,4 @@ function shuffled(count, seed) {
     [order[i], order[k]] = [order[k], order[i]];
   }
   return order;
-}
-
-/** Milliseconds between two turns of something else, at the most, while `work` goes on. */
-async function longestTurn(work) {
-  let last = performance.now();
-  let most = 0;
-  let running = true;
-  const tick = () => {
-    const now = performance.now();
-    most = Math.max(most, now - last);
-    last = now;
-    if (running) setImmediate(tick);
-  };
-  setImmediate(tick);
-  await work();
-  running = false;
-  return most;
 }

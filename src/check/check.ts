@@ -48,16 +48,24 @@ export async function check(device: Device, options: CheckOptions = {}): Promise
  * @throws {DeviceError} `ENOTSUP` if the device is not `sync`
  */
 export function checkSync(device: Device, options: Omit<CheckOptions, 'pause'> = {}): CheckReport {
-  if (!device.sync) {
-    const finding = `device ${device.name} is asynchronous, use check()`;
-    const range = { operation: 'check in this turn', position: 0, length: 0 };
-    throw new DeviceError('ENOTSUP', { ...range, finding });
-  }
+  checkTurn(device, 'check in this turn', 'check()');
   const { pause: _, ...others }: CheckOptions = options;
   const checker = new Checker(new Session(device, others));
-  const wait = run(checker.steps());
-  assert(wait === undefined, () => `device ${device.name} declares sync and makes us wait`);
+  runTurn(device, checker.steps());
   return checker.report();
+}
+
+/** @throws {DeviceError} `ENOTSUP` if a device cannot do something in one turn */
+export function checkTurn(device: Device, operation: string, instead: string): void {
+  if (device.sync) return;
+  const finding = `device ${device.name} is asynchronous, use ${instead}`;
+  throw new DeviceError('ENOTSUP', { operation, position: 0, length: 0, finding });
+}
+
+/** Does steps in one turn. */
+export function runTurn(device: Device, steps: Steps): void {
+  const wait = run(steps);
+  assert(wait === undefined, () => `device ${device.name} declares sync and makes us wait`);
 }
 
 /** The phases of a check, one after the other. */

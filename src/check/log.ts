@@ -4,13 +4,13 @@
  * A frame that is torn ends the log and is nothing wrong: it was being written when the power went.
  * A frame that is whole and says what cannot be would keep the volume from being mounted.
  */
-import { BLOCK_SIZE, errorCode } from '../base/index.ts';
+import { BLOCK_SIZE, type Block, errorCode } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';
 import {
   imageSeed,
   isFixedBlock,
+  isNextLogFrame,
   logFrameBlocks,
-  logFrameChecksum,
   type Mutation,
   mutationsOf,
   openLogFrame,
@@ -67,14 +67,9 @@ export class LogCheck {
     if (count === 0 || at + count > geometry.logBlocks) return undefined;
     const bytes = yield* this.#session.readRun(geometry.logStart + at, count);
     const frame = bytes instanceof Error ? undefined : openLogFrame(bytes, imageSeed(uuid));
-    const follows =
-      last === undefined
-        ? frame?.sequence === state.logSequence
-        : frame?.sequence === last.sequence + 1 &&
-          frame.previous === logFrameChecksum(last.bytes) &&
-          frame.operation === last.operation + last.records &&
-          frame.epoch >= last.epoch;
-    return follows ? frame : undefined;
+    if (frame === undefined) return undefined;
+    const first = last === undefined && frame.sequence === state.logSequence;
+    return first || (last !== undefined && isNextLogFrame(frame, last)) ? frame : undefined;
   }
 
   #look(frame: SealedLogFrame, block: number): void {
@@ -99,7 +94,7 @@ export class LogCheck {
         return;
       }
       for (let i = run.block; i < run.block + run.length; i++) {
-        const used = isFixedBlock(geometry, i as never) || this.#table.count(i) > 0;
+        const used = isFixedBlock(geometry, i as Block) || this.#table.count(i) > 0;
         if (used || this.#named.has(i)) {
           issues.add('log-fault', { block, finding: `a write names block ${i}, which is in use` });
           return;

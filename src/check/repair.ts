@@ -10,7 +10,7 @@
  * So a power cut leaves the volume as it was or as it is to be, and what the log has is replayed as
  * before: its txg stays. Older roots are not kept whole.
  */
-import { BLOCK_SIZE, type Block, checksum32, checksum64, DeviceError } from '../base/index.ts';
+import { BLOCK_SIZE, type Block, checksum32, checksum64 } from '../base/index.ts';
 import { type Device, run, type Steps } from '../device/index.ts';
 import {
   type CountWidth,
@@ -34,7 +34,7 @@ import {
 } from '../format/index.ts';
 import type { BlockTable } from './block-table.ts';
 import type { IssueCode } from './catalogue.ts';
-import { Checker } from './check.ts';
+import { Checker, checkTurn, runTurn } from './check.ts';
 import type { CheckReport } from './report.ts';
 import { newestOf, type Place, type Root } from './roots.ts';
 import { type CheckOptions, Session } from './session.ts';
@@ -80,13 +80,10 @@ export async function repair(device: Device, options: RepairOptions = {}): Promi
 
 /** The same in one turn. @throws {DeviceError} `ENOTSUP` if the device is not `sync` */
 export function repairSync(device: Device, options: RepairOptions = {}): RepairReport {
-  if (!device.sync) {
-    const finding = `device ${device.name} is asynchronous, use repair()`;
-    throw new DeviceError('ENOTSUP', { operation: 'repair', position: 0, length: 0, finding });
-  }
+  checkTurn(device, 'repair', 'repair()');
   const { pause: _, ...others } = options;
   const repairer = new Repairer(device, others);
-  void run(repairer.steps());
+  runTurn(device, repairer.steps());
   return repairer.report();
 }
 

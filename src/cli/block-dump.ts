@@ -13,6 +13,7 @@ import {
   type Geometry,
   getCount,
   groupLength,
+  INTERIOR_FANOUT,
   InodeKind,
   imageSeed,
   interiorKey,
@@ -60,6 +61,9 @@ export interface Dumped {
   /** What the block lists: all with the same names. */
   readonly rows: readonly Facts[];
 }
+
+/** Rows that a damaged leaf is taken for at most. */
+const LEAF_ROWS = 330;
 
 /** Where blocks come from. */
 export interface DumpSource {
@@ -180,7 +184,7 @@ function dumpNode({ read }: DumpSource, block: number): Omit<Dumped, 'kind'> {
   const [level, tree] = [nodeLevel(words, 0), nodeTree(words, 0)];
   const { realm, inode } = nodeOwner(words, 0);
   const facts = { level, tree: nameOf(TreeKind, tree), realm, inode, birth: nodeBirth(words, 0) };
-  const count = Math.min(nodeCount(words, 0), level > 0 ? 168 : 330);
+  const count = Math.min(nodeCount(words, 0), level > 0 ? INTERIOR_FANOUT : LEAF_ROWS);
   const rows = Array.from({ length: count }, (_, i) =>
     level > 0
       ? { key: interiorKey(words, 0, i), ...slotFacts(words, interiorSlot(0, i)) }

@@ -114,6 +114,16 @@ export function openLogFrame(bytes: Uint8Array, seed: bigint): SealedLogFrame | 
   };
 }
 
+/** True if a frame is the one that was written after `last` (L2, the order of frames). */
+export function isNextLogFrame(frame: SealedLogFrame, last: SealedLogFrame): boolean {
+  return (
+    frame.sequence === last.sequence + 1 &&
+    frame.previous === logFrameChecksum(last.bytes) &&
+    frame.operation === last.operation + last.records &&
+    frame.epoch >= last.epoch
+  );
+}
+
 /**
  * The mutations of a frame, in order.
  *

@@ -76,7 +76,7 @@ export class Commit extends PlannedOperation<Txg> {
   protected override apply(): boolean {
     switch (this.#phase) {
       case Phase.DRAIN:
-        if (this.#store.readOnly || !this.#hasChanges()) {
+        if (!this.#hasChanges()) {
           this.#store.log.forget();
           return this.finish(this.#store.state.txg);
         }
@@ -111,7 +111,8 @@ export class Commit extends PlannedOperation<Txg> {
   }
 
   #hasChanges(): boolean {
-    const { dirty, groups, space, log } = this.#store;
+    const { readOnly, dirty, groups, space, log } = this.#store;
+    if (readOnly) return false;
     return dirty.count > 0 || groups.hasChanges || space.pending > 0 || log.moved;
   }
 

@@ -10,8 +10,8 @@ import { BLOCK_SIZE, checksum32, PlainIo, type Plan, PlannedOperation } from '..
 import {
   type Geometry,
   imageSeed,
+  isNextLogFrame,
   logFrameBlocks,
-  logFrameChecksum,
   mutationsOf,
   openLogFrame,
   type SealedLogFrame,
@@ -116,14 +116,8 @@ export class ReadLog extends PlannedOperation<FoundLog> {
   }
 
   #follows(frame: SealedLogFrame): boolean {
-    if (frame.sequence !== this.#sequence) return false;
     const last = this.#last;
-    if (last === undefined) return true;
-    return (
-      frame.previous === logFrameChecksum(last.bytes) &&
-      frame.operation === last.operation + last.records &&
-      frame.epoch >= last.epoch
-    );
+    return last === undefined ? frame.sequence === this.#sequence : isNextLogFrame(frame, last);
   }
 
   #take(frame: SealedLogFrame): void {

@@ -141,7 +141,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { store, inodes, maps, reclaimer } = this.parts;
     checkWrite(vnode, 0, size);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
-    const frees = start < Math.max(vnode.size, vnode.mappedEnd) && start < end;
+    const frees = hasBlocksIn(vnode, start, end);
     if (frees) {
       const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
       if (end < Number.POSITIVE_INFINITY) maps.planPunch(vnode, range, inodes.planShared, plan);
@@ -161,7 +161,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { inodes, maps, reclaimer } = this.parts;
     this.release(vnode, dropped);
     inodes.claim(vnode);
-    if (start < Math.max(vnode.size, vnode.mappedEnd) && start < end) {
+    if (hasBlocksIn(vnode, start, end)) {
       const range = { first: start / BLOCK_SIZE, end: end / BLOCK_SIZE };
       if (end < Number.POSITIVE_INFINITY) {
         vnode.blocks -= maps.punch(vnode, range, reclaimer.add);
@@ -432,4 +432,9 @@ function checkWrite(vnode: Vnode, offset: number, length: number): void {
       `Cannot write up to byte ${offset + length}: a file has at most ${MAX_OFFSET - BLOCK_SIZE}`,
     );
   }
+}
+
+/** True if the map may name blocks of a range; behind the end it does while a log is replayed. */
+function hasBlocksIn({ size, mappedEnd }: Vnode, start: number, end: number): boolean {
+  return start < Math.min(end, Math.max(size, mappedEnd));
 }

@@ -25,6 +25,7 @@ import {
   type Mutation,
   ROOT_HANDLE,
   SNAPSHOTS_HANDLE,
+  type Time,
   type TruncateMutation,
 } from '../format/index.ts';
 import type { Ioend } from '../iomap/index.ts';
@@ -145,9 +146,7 @@ export class LogRecords {
   /** Replay takes the time of a change of data for both; that of the inode may be later. */
   #stamp({ id, mtime, ctime }: Vnode): void {
     if (mtime.sec === ctime.sec && mtime.nsec === ctime.nsec) return;
-    const none = { mode: 0, uid: 0, gid: 0, atime: mtime };
-    const mask = AttributeMask.MTIME;
-    this.#store.log.append({ type: 'setattr', target: id, mask, ...none, mtime, time: ctime });
+    this.#store.log.append(modified(id, mtime, ctime));
   }
 
   #sizeOf(vnode: Vnode): number {
@@ -196,6 +195,12 @@ function namedIn(record: Mutation, holds: (handle: number) => boolean): boolean 
     default:
       return holds(record.target);
   }
+}
+
+/** A record that only sets the time of the last change of data, and that of the inode. */
+export function modified(target: number, mtime: Time, time: Time): Mutation {
+  const none = { mode: 0, uid: 0, gid: 0, atime: mtime };
+  return { type: 'setattr', target, mask: AttributeMask.MTIME, ...none, mtime, time };
 }
 
 /** Handles of the inodes that a record names. */

@@ -13,6 +13,7 @@ import {
   type Plan,
   PlannedOperation,
   roundDown,
+  roundUp,
 } from '../base/index.ts';
 import { MAP_FANOUT, slotHasBlock, type WriteMutation } from '../format/index.ts';
 import { DATA_BLOCK, MapPosition } from '../tree/index.ts';
@@ -107,8 +108,9 @@ export class MapWritten extends PlannedOperation<void> {
 }
 
 /**
- * Whether the map of a file has bytes behind its end. A block that was written back has the bytes
- * that its file had then, and the size that belongs to them may not be in the log.
+ * Whether the map of a file has bytes behind its end, where the log has mapped blocks. A block that
+ * was written back has the bytes that its file had then, and the size that belongs to them may not
+ * be in the log.
  */
 export class HasBytesBehind extends PlannedOperation<boolean> {
   readonly #engine: Engine;
@@ -126,9 +128,7 @@ export class HasBytesBehind extends PlannedOperation<boolean> {
     const { maps, store } = this.#engine;
     const { size, mappedEnd } = this.#vnode;
     const last = roundDown(size, BLOCK_SIZE);
-    this.#found = mappedEnd > last + BLOCK_SIZE || (mappedEnd > last && last === size);
-    if (this.#found || mappedEnd <= size) return;
-    this.#found = this.#vnode.frameAt(size) !== NO_FRAME;
+    this.#found = mappedEnd > roundUp(size, BLOCK_SIZE) || this.#vnode.frameAt(size) !== NO_FRAME;
     const position = this.#position;
     if (this.#found || !maps.locate(this.#vnode, last / BLOCK_SIZE, position, plan)) return;
     if (!position.hasSlot || !slotHasBlock(position.words, position.at)) return;

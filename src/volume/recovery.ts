@@ -9,7 +9,6 @@
 import { errorCode, FilesystemError, type Operation, type Txg } from '../base/index.ts';
 import {
   AllocateMode,
-  AttributeMask,
   INODE_MAX,
   InodeKind,
   type Mutation,
@@ -21,7 +20,7 @@ import {
 import { Truncate } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
-import { handlesOf } from './log-records.ts';
+import { handlesOf, modified } from './log-records.ts';
 import { HasBytesBehind, TakeLogged } from './map-written.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -87,9 +86,7 @@ function forReplay(mutation: Mutation): Mutation {
   if (mutation.type !== 'fallocate' || (mutation.mode & AllocateMode.UNSHARE_RANGE) === 0) {
     return mutation;
   }
-  const { target, time } = mutation;
-  const none = { mode: 0, uid: 0, gid: 0, atime: time };
-  return { type: 'setattr', target, mask: AttributeMask.MTIME, ...none, mtime: time, time };
+  return modified(mutation.target, mutation.time, mutation.time);
 }
 
 /**

@@ -1,36 +1,18 @@
 /** The log: one flush for whoever asks, a ring that is written over, and what is left out of it. */
 import { describe, expect, it } from 'vitest';
-import { Volume, type VolumeOptions } from '../../src/api/index.ts';
+import { Volume } from '../../src/api/index.ts';
 import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
-import { SUPERBLOCKS } from '../../src/format/index.ts';
 import type { Random } from '../../src/testing/index.ts';
 import { COMMON } from '../api/bench.ts';
 import { TapeDevice } from '../store/tape.ts';
 import { seeded } from '../volume/seeds.ts';
-
-function volumeOn(options: VolumeOptions & { size?: number } = {}): {
-  tape: TapeDevice;
-  volume: Volume;
-} {
-  const tape = new TapeDevice(new Uint8Array(options.size ?? 8 * MIB));
-  const volume = Volume.openSync(tape, { ...COMMON, create: true, ...options });
-  tape.rewind();
-  return { tape, volume };
-}
+import { volumeOn } from './tape-volume.ts';
 
 /** What a mount of the image shows: the names in its root. */
 function namesLeft(tape: TapeDevice): string[] {
   using volume = Volume.openSync(MemoryDevice.from(tape.image()), COMMON);
   return (volume.fs.readdirSync('/') as string[]).sort();
-}
-
-function superblockWrites({ calls, size }: TapeDevice): number {
-  const last = size / BLOCK_SIZE - SUPERBLOCKS;
-  return calls.filter((call) => {
-    const block = call.kind === 'write' ? call.position / BLOCK_SIZE : SUPERBLOCKS;
-    return block < SUPERBLOCKS || block >= last;
-  }).length;
 }
 
 describe('fsync', () => {
@@ -84,7 +66,7 @@ describe('fsync', () => {
       const fd = volume.fs.openSync('/f', flags);
       volume.fs.writeSync(fd, 'one');
       volume.fs.writeSync(fd, ' two');
-      expect([tape.flushes, superblockWrites(tape)]).toEqual([2, 0]);
+      expect([tape.flushes, tape.superblocks]).toEqual([2, 0]);
       using later = Volume.openSync(MemoryDevice.from(tape.image()), COMMON);
       expect(later.fs.readFileSync('/f', 'utf8')).toBe('one two');
     }
@@ -95,12 +77,12 @@ describe('fsync', () => {
     const fd = volume.fs.openSync('/f', 'w');
     for (let i = 0; i < 12_000; i++) volume.fs.mkdirSync(`/${i}`);
     volume.fs.fsyncSync(fd);
-    expect(superblockWrites(tape)).toBeGreaterThan(0);
+    expect(tape.superblocks).toBeGreaterThan(0);
     expect(namesLeft(tape)).toHaveLength(12_001);
     tape.rewind();
     volume.fs.mkdirSync('/next');
     volume.fs.fsyncSync(fd);
-    expect([tape.flushes, superblockWrites(tape)]).toEqual([1, 0]);
+    expect([tape.flushes, tape.superblocks]).toEqual([1, 0]);
     expect(namesLeft(tape)).toHaveLength(12_002);
   });
 

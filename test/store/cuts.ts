@@ -1,15 +1,14 @@
 /** Cuts: what a volume may show after the power went off somewhere in a commit. */
 import { expect } from 'vitest';
-import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
+import { MIB } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
-import { SUPERBLOCKS } from '../../src/format/index.ts';
 import type { Random } from '../../src/testing/index.ts';
 import { compare } from '../volume/compare.ts';
 import { History } from '../volume/history.ts';
 import type { Model } from '../volume/model.ts';
 import { imageOf, recount } from '../volume/recount.ts';
 import { World } from '../volume/world.ts';
-import { type Call, crashImages, type TapeDevice } from './tape.ts';
+import { crashImages, isSuperblock, type TapeDevice } from './tape.ts';
 
 export const CUT_OPTIONS = { groupBlocks: 256, logBlocks: 8, cacheBytes: 2 * MIB } as const;
 
@@ -37,12 +36,6 @@ export function cutEverywhere(tape: TapeDevice, states: States, random: Random):
   }
   const [left] = crashImages(tape, superblock, { random, exhaustiveMax: 0, samples: 0 });
   goOn(left as Uint8Array, states.before, random);
-}
-
-function isSuperblock(call: Call, size: number): boolean {
-  if (call.kind !== 'write') return false;
-  const block = call.position / BLOCK_SIZE;
-  return block < SUPERBLOCKS || block >= size / BLOCK_SIZE - SUPERBLOCKS;
 }
 
 /** Fails unless a mount of the image shows one of these states. */

@@ -4,12 +4,20 @@
  * From a tape every power cut can be had without living through the history again: the images that
  * the crash device finds possible after any number of calls.
  */
+import { BLOCK_SIZE } from '../../src/base/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
+import { SUPERBLOCKS } from '../../src/format/index.ts';
 import { CrashDevice, crashChoices, type Random } from '../../src/testing/index.ts';
 
 export type Call =
   | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array }
   | { readonly kind: 'flush' };
+
+export function isSuperblock(call: Call, size: number): boolean {
+  if (call.kind !== 'write') return false;
+  const block = call.position / BLOCK_SIZE;
+  return block < SUPERBLOCKS || block >= size / BLOCK_SIZE - SUPERBLOCKS;
+}
 
 export class TapeDevice implements Device {
   readonly name = 'tape';
@@ -38,6 +46,11 @@ export class TapeDevice implements Device {
   /** Flushes since the tape began. */
   get flushes(): number {
     return this.calls.filter(({ kind }) => kind === 'flush').length;
+  }
+
+  /** Writes of a superblock since then: a commit makes two. */
+  get superblocks(): number {
+    return this.calls.filter((call) => isSuperblock(call, this.size)).length;
   }
 
   image(): Uint8Array {
