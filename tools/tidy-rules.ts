@@ -28,7 +28,7 @@ const rooms: Readonly<Record<string, Room>> = {
   volume: { engine: true, imports: ['base', 'format', 'cache', 'store', 'tree', 'iomap'] },
   drive: { engine: true, imports: ['base', 'device'] },
   check: { engine: true, imports: ['base', 'device', 'format'] },
-  api: { imports: ['base', 'device', 'format', 'volume', 'drive', 'iomap'] },
+  api: { imports: ['base', 'device', 'format', 'volume', 'drive', 'iomap', 'check'] },
   fuse: { imports: ['base', 'volume', 'drive', 'device'] },
   testing: {
     imports: ['base', 'device', 'format', 'drive', 'volume', 'api', 'cache', 'iomap'],

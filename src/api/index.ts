@@ -3,6 +3,7 @@
  * Everything here runs in browsers too; what needs Node is in api/node/.
  */
 
+export type { ScrubProgress, ScrubReport } from '../check/index.ts';
 export type { TracedMapping, TraceEvent, Tracer } from '../iomap/index.ts';
 export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
 export { ExtentFlag } from '../volume/index.ts';
@@ -16,6 +17,7 @@ export type { Locator } from './locator.ts';
 export { DEFAULT_SIZE, type VolumeOptions } from './mount.ts';
 export type { PathArgument } from './path.ts';
 export type { Change, InodeType, SpaceReport } from './reports.ts';
+export type { ScrubOptions } from './scrub.ts';
 export type { PromisesFs, SyncFs } from './shapes.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './stats.ts';
 export {

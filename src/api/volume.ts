@@ -2,6 +2,7 @@
  * Volume: the API's front door.
  */
 import { FilesystemError } from '../base/index.ts';
+import type { ScrubReport } from '../check/index.ts';
 import type { Device } from '../device/index.ts';
 import type { Driver } from '../drive/index.ts';
 import { InodeFlag, timeToMs, UnlinkWhat } from '../format/index.ts';
@@ -28,6 +29,7 @@ import {
 } from './path.ts';
 import { type Procedure, run, runAsync, runSync } from './procedure.ts';
 import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from './reports.ts';
+import { type ScrubOptions, scrub } from './scrub.ts';
 import { Session } from './session.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
 
@@ -302,6 +304,36 @@ export class Volume extends FileRanges {
     this.#sync(this.#reclaim(), { syscall: 'reclaim' });
   }
 
+  /**
+   * Reads everything that the volume has on its device and verifies it, while the volume is in use;
+   * what has a second copy that is whole is made whole again. {@link ScrubProgress.position} is
+   * where another scrub can go on. While the trees are read, which comes first, nothing that is
+   * freed is used again, unless space runs out: then they are read once more.
+   *
+   * Data that is damaged has no second copy: it is told, and reading it stays `EIO`. So does a
+   * device that fails. After an error, what was put right by then stays so.
+   *
+   * @throws {FilesystemError} `ENOMEM` beyond `memory`, `EBUSY` if the volume is too full and too
+   *   busy for it, `EBADF` if it is closed meanwhile
+   * @throws {RangeError} if an option is outside its limits
+   */
+  async scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
+    const { engine, driver } = this;
+    const check = () => {
+      this.#session.check();
+      if (this.#closing !== undefined) throw closedMeanwhile();
+    };
+    const parts = { engine, driver, device: this.#device, check };
+    try {
+      return await this.#session.during(async () => {
+        if (!this.readOnly) await runAsync(driver, run(engine.commit()), { check });
+        return await scrub(parts, options);
+      });
+    } catch (error) {
+      throw asNodeError(error, { syscall: 'scrub' });
+    }
+  }
+
   /** Makes everything done so far durable. Two flushes of the device. */
   async sync(): Promise<void> {
     await this.#async(run(this.engine.commit()), { syscall: 'sync' });
@@ -495,4 +527,8 @@ export class Volume extends FileRanges {
       throw asNodeError(error, site);
     }
   }
+}
+
+function closedMeanwhile(): FilesystemError {
+  return new FilesystemError('EBADF', 'Cannot go on: the volume is being closed');
 }

@@ -108,6 +108,24 @@ export class BlockTable {
     words[this.#wordOf(block)] = (words[this.#wordOf(block)] as number) & ~mark;
   }
 
+  /** The next blocks from `first` on that are read for their checksum alone, at most `most`. */
+  following(first: number, most: number): number[] {
+    const blocks: number[] = [];
+    const size = this.#groupBlocks;
+    for (let group = Math.floor(first / size); group < this.#groups.length; group++) {
+      const words = this.#groups[group];
+      if (words === undefined) continue;
+      const start = group * size;
+      for (let i = Math.max(0, first - start); i < size; i++) {
+        const use = ((words[2 * i] as number) & USE_MASK) >>> USE_SHIFT;
+        if (use !== Use.DATA && use !== Use.COPY) continue;
+        blocks.push(start + i);
+        if (blocks.length === most) return blocks;
+      }
+    }
+    return blocks;
+  }
+
   /** True if a block of this group is named. */
   touches(group: number): boolean {
     return this.#groups[group] !== undefined;

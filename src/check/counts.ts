@@ -8,7 +8,6 @@
 import { BLOCK_SIZE, type Block, checksum32 } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';
 import {
-  type CountWidth,
   countSlotStart,
   countTableSize,
   type Geometry,
@@ -61,7 +60,7 @@ export class CountCheck {
     for (let group = 0; group < groupCount; group++) {
       const entry = readGroupEntry(this.#index, group);
       free += entry.free;
-      const finding = this.#entryFault(entry, group);
+      const finding = entryFault(this.#superblock, group, entry);
       if (finding !== undefined) issues.add('index-entry', { group, finding });
       else if (entry.txg === 0) this.#compareNew(group, entry);
       else yield* this.#compareGroup(group, entry);
@@ -70,16 +69,6 @@ export class CountCheck {
     const stored = this.#superblock.state.freeBlocks;
     if (stored !== free) issues.add('free-total', { stored, found: free });
     this.#session.statistics.blocks.free = free;
-  }
-
-  #entryFault(entry: GroupEntry, group: number): string | undefined {
-    const { width, current, free, txg } = entry;
-    const { countCap } = this.#geometry;
-    if (width < NARROWEST || width > countCap) return `its counts have width ${width}`;
-    if (current > 1) return `its counts are in slot ${current}`;
-    if (free > groupLength(this.#geometry, group)) return `it has ${free} free blocks`;
-    const { txg: newest } = this.#superblock.state;
-    return txg <= newest ? undefined : `it is of txg ${txg}, after ${newest}`;
   }
 
   /** A group that was never written: only its fixed blocks are in use. */
@@ -96,7 +85,7 @@ export class CountCheck {
 
   *#compareGroup(group: number, entry: GroupEntry): Steps {
     const { issues } = this.#session;
-    const counts = yield* this.#readCounts(group, entry);
+    const counts = yield* readCounts(this.#session, this.#superblock, group, entry);
     if (typeof counts === 'string') {
       issues.add('counts-damaged', { group, finding: counts });
       return;
@@ -110,17 +99,6 @@ export class CountCheck {
       issues.add('free-count', { group, stored: entry.free, found: free });
     }
     this.#compareBlocks(group, (i) => getCount(counts, width, i));
-  }
-
-  /** The count table of a group, or why it cannot be used. */
-  *#readCounts(group: number, entry: GroupEntry): Answer<Uint8Array | string> {
-    const size = countTableSize(groupLength(this.#geometry, group), entry.width as CountWidth);
-    const start = countSlotStart(this.#geometry, group, entry.current);
-    const bytes = yield* this.#session.readRun(start, Math.ceil(size / BLOCK_SIZE));
-    if (bytes instanceof Error) return bytes.message;
-    const found = checksum32(bytes, imageSeed(this.#superblock.uuid));
-    if (found === entry.checksum) return bytes;
-    return `checksum is 0x${found.toString(16)}, wanted 0x${entry.checksum.toString(16)}`;
   }
 
   #compareBlocks(group: number, storedOf: (i: number) => number): void {
@@ -165,4 +143,32 @@ export class CountCheck {
     else if (run.found === 0) issues.add('leak', run);
     else issues.add('count-high', run);
   }
+}
+
+/** What makes the entry of a group one that cannot be, or undefined. */
+export function entryFault(
+  { geometry, state }: Superblock,
+  group: number,
+  { width, current, free, txg }: GroupEntry,
+): string | undefined {
+  if (width < NARROWEST || width > geometry.countCap) return `its counts have width ${width}`;
+  if (current > 1) return `its counts are in slot ${current}`;
+  if (free > groupLength(geometry, group)) return `it has ${free} free blocks`;
+  return txg <= state.txg ? undefined : `it is of txg ${txg}, after ${state.txg}`;
+}
+
+/** The count table of a group whose entry has no fault, or why it cannot be used. */
+export function* readCounts(
+  session: Session,
+  { geometry, uuid }: Superblock,
+  group: number,
+  { width, current, checksum }: GroupEntry,
+): Answer<Uint8Array | string> {
+  const size = countTableSize(groupLength(geometry, group), width);
+  const start = countSlotStart(geometry, group, current);
+  const bytes = yield* session.readRun(start, Math.ceil(size / BLOCK_SIZE));
+  if (bytes instanceof Error) return bytes.message;
+  const found = checksum32(bytes, imageSeed(uuid));
+  if (found === checksum) return bytes;
+  return `checksum is 0x${found.toString(16)}, wanted 0x${checksum.toString(16)}`;
 }

@@ -34,7 +34,7 @@ import {
 import { ROUND_MIN } from './block-reader.ts';
 import { type BlockTable, Mark, Use, useName, useOf } from './block-table.ts';
 import { Leaves } from './leaves.ts';
-import { Scrub } from './scrub.ts';
+import { type BlockSink, Scrub } from './scrub.ts';
 import type { Session } from './session.ts';
 import { type Pending, type Place, Targets } from './targets.ts';
 
@@ -52,19 +52,20 @@ export class Graph {
   readonly #seed: bigint;
   readonly #table: BlockTable;
   readonly #targets: Targets;
-  readonly #scrub: Scrub;
+  readonly #scrub: BlockSink;
   readonly #leaves: Leaves;
   #visited = 0;
   /** Blocks that unwritten slots promise. */
   #promised = 0;
 
-  constructor(session: Session, superblock: Superblock, table: BlockTable) {
+  /** `sink` takes data and second copies; if it is left out they are verified. */
+  constructor(session: Session, superblock: Superblock, table: BlockTable, sink?: BlockSink) {
     this.#session = session;
     this.#superblock = superblock;
     this.#seed = imageSeed(superblock.uuid);
     this.#table = table;
     const { geometry } = superblock;
-    this.#scrub = new Scrub(session, this.#seed, geometry.blockCount);
+    this.#scrub = sink ?? new Scrub(session, this.#seed, geometry.blockCount);
     this.#targets = new Targets(session, { geometry, table, scrub: this.#scrub });
     this.#leaves = new Leaves(session, this.#targets, superblock.hashSeed);
   }

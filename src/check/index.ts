@@ -11,6 +11,13 @@ export {
   type Severity,
 } from './catalogue.ts';
 export { check, checkSync } from './check.ts';
+export {
+  OnlineScrub,
+  type ScrubHost,
+  type ScrubProgress,
+  type ScrubReport,
+  type ScrubRequest,
+} from './online-scrub.ts';
 export { type RepairOptions, type RepairReport, repair, repairSync } from './repair.ts';
 export {
   type BlockUse,

@@ -80,9 +80,13 @@ export class IssueList {
   }
 
   add<Code extends IssueCode>(code: Code, facts: FactsOf<Code>): void {
-    const count = (this.found.get(code) ?? 0) + 1;
-    this.found.set(code, count);
-    if (count <= this.#limit) this.issues.push(makeIssue(code, facts));
+    this.take(makeIssue(code, facts));
+  }
+
+  take(issue: Issue): void {
+    const count = (this.found.get(issue.code) ?? 0) + 1;
+    this.found.set(issue.code, count);
+    if (count <= this.#limit) this.issues.push(issue);
   }
 
   get verdict(): Verdict {

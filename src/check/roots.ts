@@ -25,6 +25,7 @@ import {
   superblockPlace,
   TWIN,
 } from '../format/index.ts';
+import type { IssueList } from './report.ts';
 import type { Answer, Session } from './session.ts';
 
 /** What a check starts from. */
@@ -53,13 +54,17 @@ export class RootFinder {
   /** Every place of the ring, at both ends. */
   readonly places: Place[] = [];
   readonly #session: Session;
+  readonly #issues: IssueList;
 
-  constructor(session: Session) {
+  /** `issues`: where to tell what is wrong, if not in the session's own list. */
+  constructor(session: Session, issues: IssueList = session.issues) {
     this.#session = session;
+    this.#issues = issues;
   }
 
   *find(): Steps {
-    const { issues, device } = this.#session;
+    const { device } = this.#session;
+    const issues = this.#issues;
     const deviceBlocks = Math.floor(device.size / BLOCK_SIZE);
     if (deviceBlocks < 2 * SUPERBLOCKS) {
       issues.add('no-volume', { finding: `the image has ${device.size} bytes` });
@@ -104,7 +109,7 @@ export class RootFinder {
   }
 
   #reportNone(found: readonly Place[]): void {
-    const { issues } = this.#session;
+    const issues = this.#issues;
     const newer = found.find(({ fault }) => fault?.kind === 'newer');
     const damaged = found.find(({ fault }) => fault?.kind === 'damaged');
     const finding = (newer ?? damaged ?? found[0])?.fault?.finding ?? 'nothing can be read';
@@ -113,7 +118,7 @@ export class RootFinder {
 
   /** Damage that a mount does not mind: some other place of the ring serves. */
   #reportPlaces(found: readonly Place[], newest: Superblock): void {
-    const { issues } = this.#session;
+    const issues = this.#issues;
     const uuid = imageSeed(newest.uuid);
     for (const place of found) {
       const { block, superblock, fault, empty } = place;
@@ -137,7 +142,7 @@ export class RootFinder {
 
   /** Takes the first root that is whole. */
   *#choose(candidates: readonly Candidate[]): Steps {
-    const { issues } = this.#session;
+    const issues = this.#issues;
     const damage: { txg: number; finding: string }[] = [];
     for (const { superblock, ring } of candidates) {
       const index = yield* this.#readIndex(superblock);

@@ -12,7 +12,17 @@ const ENOUGH = 32768;
 /** And as many as there may be. */
 const CAPACITY = 131072;
 
-export class Scrub {
+/** Takes the blocks that a walk has found and does not read itself. */
+export interface BlockSink {
+  /** It is time to flush. */
+  readonly isFull: boolean;
+  /** Takes a block; `use` is data or a copy. */
+  add(block: number, checksum: number, inode: number, use: number): void;
+  /** Deals with everything taken. `turn` is run between two rounds. */
+  flush(turn: () => Steps): Steps;
+}
+
+export class Scrub implements BlockSink {
   readonly #session: Session;
   readonly #seed: bigint;
   /** Block index times CAPACITY, plus the place in the other arrays: what is sorted. */
@@ -41,7 +51,6 @@ export class Scrub {
     return this.#length >= ENOUGH;
   }
 
-  /** Remembers a block; `use` is data or a copy. */
   add(block: number, checksum: number, inode: number, use: number): void {
     const i = this.#length++;
     assert(i < this.#keys.length, 'too many blocks wait for their scrub');
@@ -51,7 +60,7 @@ export class Scrub {
     this.#uses[i] = use;
   }
 
-  /** Verifies everything that waits. `turn` is run between two rounds. */
+  /** Verifies everything that waits. */
   *flush(turn: () => Steps): Steps {
     const keys = this.#keys.subarray(0, this.#length).sort();
     const { reader } = this.#session;

@@ -20,7 +20,7 @@ import {
   TWIN,
 } from '../format/index.ts';
 import { type BlockTable, Mark, Use, useKey, useName, useOf } from './block-table.ts';
-import type { Scrub } from './scrub.ts';
+import type { BlockSink } from './scrub.ts';
 import type { Session } from './session.ts';
 
 /** Where a slot lies, and what that asks of its target. One object is used for many slots. */
@@ -71,14 +71,17 @@ const UNKNOWN_FLAG = 0x40;
 
 export class Targets {
   readonly table: BlockTable;
-  readonly scrub: Scrub;
+  readonly scrub: BlockSink;
   /** Slots with a block that are passed over before any is looked at. */
   skip = 0;
   readonly #session: Session;
   readonly #geometry: Geometry;
   readonly #pending: Pending[] = [];
 
-  constructor(session: Session, parts: { geometry: Geometry; table: BlockTable; scrub: Scrub }) {
+  constructor(
+    session: Session,
+    parts: { geometry: Geometry; table: BlockTable; scrub: BlockSink },
+  ) {
     this.#session = session;
     this.#geometry = parts.geometry;
     this.table = parts.table;

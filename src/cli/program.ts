@@ -24,6 +24,7 @@ import { addMkdir } from './commands/mkdir.ts';
 import { addMv } from './commands/mv.ts';
 import { addPut } from './commands/put.ts';
 import { addRm } from './commands/rm.ts';
+import { addScrub } from './commands/scrub.ts';
 import { addSnapshot } from './commands/snapshot.ts';
 import { addSpace } from './commands/space.ts';
 import { addTrace } from './commands/trace.ts';
@@ -49,6 +50,7 @@ const COMMANDS = [
   addTrace,
   addInfo,
   addCheck,
+  addScrub,
   addDump,
   addBench,
   addDemo,

@@ -111,14 +111,15 @@ export class Commit extends PlannedOperation<Txg> {
   }
 
   #hasChanges(): boolean {
-    const { readOnly, dirty, groups, space, log } = this.#store;
+    const { readOnly, dirty, groups, space, log, renewal } = this.#store;
     if (readOnly) return false;
-    return dirty.count > 0 || groups.hasChanges || space.pending > 0 || log.moved;
+    return renewal || dirty.count > 0 || groups.hasChanges || space.pending > 0 || log.moved;
   }
 
   #close(): void {
     const store = this.#store;
     store.client.seal();
+    store.renewal = false;
     this.#txg = store.txg;
     this.#frames = store.dirty.close();
     this.#freed = store.space.close();

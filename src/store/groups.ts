@@ -286,6 +286,13 @@ export class Groups {
     return this.#changed.size > 0;
   }
 
+  /** Has the counts of a group written anew by the next commit. False: they are not in memory. */
+  renew(index: number): boolean {
+    const group = this.#groups[index];
+    if (group !== undefined) this.#touch(group);
+    return group !== undefined;
+  }
+
   /**
    * Closes the changed groups for a commit: their entries go into the index, and copies of their
    * counts, for the slot that does not hold the present ones, are returned.

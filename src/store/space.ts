@@ -35,6 +35,27 @@ export type SpaceUse = 'normal' | 'delete' | 'reclaim' | 'replay';
 /** A run shorter than this is passed over while a long one is looked for. */
 const GOOD_RUN = 64;
 
+/** Keeps the blocks of the newest root what they are, as long as it is held. */
+export class Pin {
+  #space: Space | undefined;
+
+  constructor(space: Space) {
+    this.#space = space;
+    space.readers++;
+  }
+
+  /** False once it was released, or taken away because space ran out. */
+  get held(): boolean {
+    return this.#space !== undefined;
+  }
+
+  release(): void {
+    if (this.#space === undefined) return;
+    this.#space.readers--;
+    this.#space = undefined;
+  }
+}
+
 export class Space {
   /** Blocks promised to dirty data and to the nodes that will map it. Set by {@link promise}. */
   reserved = 0;
@@ -49,6 +70,7 @@ export class Space {
    * becomes idle, so that what such a slot names stays what it was.
    */
   readers = 0;
+  readonly #pins = new Set<Pin>();
   readonly #blocks: BlockCache;
   /** Freed in the open txg, and in those that no commit has made idle yet (A2). */
   #freedNow: Block[] = [];
@@ -178,6 +200,25 @@ export class Space {
       else this.groups.makeIdle(block);
     }
     this.#freedBefore = closed.concat(kept);
+  }
+
+  /** For a walk that can begin again: unlike a reader it gives way to whoever needs space. */
+  pin(): Pin {
+    for (const pin of this.#pins) if (!pin.held) this.#pins.delete(pin);
+    const pin = new Pin(this);
+    this.#pins.add(pin);
+    return pin;
+  }
+
+  /** Takes all pins away. True if there was one. */
+  unpin(): boolean {
+    let any = false;
+    for (const pin of this.#pins) {
+      any ||= pin.held;
+      pin.release();
+    }
+    this.#pins.clear();
+    return any;
   }
 
   get #promised(): number {

@@ -85,6 +85,8 @@ export class Store {
    * after a crash begins with the first frame again.
    */
   recovering = false;
+  /** The next commit is made even if nothing has changed. */
+  renewal = false;
   /** What the next commit writes; the counters in it are always current. */
   readonly state: VolumeState;
   /** Number of the open transaction group. */

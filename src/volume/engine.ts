@@ -214,7 +214,7 @@ export class Engine implements StoreClient {
   }
 
   yieldSpace(): boolean {
-    return this.runs.releaseAll();
+    return this.runs.releaseAll() || this.store.space.unpin();
   }
 
   reclaim(): Operation<unknown> | undefined {

@@ -13,7 +13,7 @@ const IMG = '~/a.img';
 
 const COMMANDS = [
   ...['create', 'import', 'export', 'ls', 'cat', 'put', 'mkdir', 'mv', 'rm', 'clone', 'snapshot'],
-  ...['diff', 'space', 'extents', 'info', 'check', 'bench', 'demo'],
+  ...['diff', 'space', 'extents', 'info', 'check', 'scrub', 'bench', 'demo'],
 ];
 
 describe('help', () => {

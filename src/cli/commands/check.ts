@@ -1,19 +1,13 @@
 /** ramet check: verifies an image. */
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
-import {
-  type CheckReport,
-  check,
-  describeIssue,
-  exitStatus,
-  type Issue,
-  repair,
-} from '../../check/index.ts';
+import { type CheckReport, check, exitStatus, repair } from '../../check/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing } from '../faults.ts';
 import { withDevice } from '../images.ts';
+import { issueLine, issuesJson } from '../issues.ts';
 import { counted, formatSize, formatTime } from '../sizes.ts';
-import type { Paint, Terminal } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 
 interface Options extends CommonOptions {
   /** commander's name for --no-data. */
@@ -103,8 +97,12 @@ async function repairImage(image: string, options: Options, terminal: Terminal):
 
 /** A report as JSON takes it. */
 function reportJson({ verdict, issues, found, statistics }: CheckReport): Record<string, unknown> {
-  const described = issues.map((issue) => ({ ...issue, sentence: describeIssue(issue) }));
-  return { verdict, issues: described, found: Object.fromEntries(found), statistics };
+  return {
+    verdict,
+    issues: issuesJson(issues),
+    found: Object.fromEntries(found),
+    statistics,
+  };
 }
 
 async function print(image: string, report: CheckReport, terminal: Terminal): Promise<void> {
@@ -118,10 +116,4 @@ async function print(image: string, report: CheckReport, terminal: Terminal): Pr
   const effort = `${formatSize(verified)} verified in ${formatTime(seconds * 1000)}`;
   const result = all === 0 ? verdict : `${verdict}, ${counted(all, 'issue')}`;
   await terminal.line(`${image}: ${terminal.paint.bold(result)}; ${what}, ${effort}`);
-}
-
-function issueLine(issue: Issue, paint: Paint): string {
-  const { severity, code } = issue;
-  const colored = severity === 'warning' ? paint.yellow(severity) : paint.red(severity);
-  return `${colored} ${code}: ${describeIssue(issue)}`;
 }
