@@ -7,6 +7,7 @@ export type { ScrubProgress, ScrubReport } from '../check/index.ts';
 export type { TracedMapping, TraceEvent, Tracer } from '../iomap/index.ts';
 export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
 export { ExtentFlag } from '../volume/index.ts';
+export type { DefragReport } from './calls/defrag.ts';
 export type { AllocateOptions, CloneRangeOptions, DedupeOptions } from './calls/ranges.ts';
 export type { FileArgument } from './calls/whole-files.ts';
 export { Dir } from './dir.ts';
@@ -21,6 +22,7 @@ export type { ScrubOptions } from './scrub.ts';
 export type { PromisesFs, SyncFs } from './shapes.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './stats.ts';
 export {
+  type DefragOptions,
   type LongOptions,
   type SnapshotInfo,
   type SnapshotOptions,

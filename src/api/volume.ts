@@ -10,6 +10,7 @@ import type { Tracer } from '../iomap/index.ts';
 import { checkName, type Engine, type Extent, lookup, type Vnode } from '../volume/index.ts';
 import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
+import { type DefragReport, defragment } from './calls/defrag.ts';
 import { list } from './calls/directories.ts';
 import { unlinkName } from './calls/names.ts';
 import { Context, FileTable, holding } from './context.ts';
@@ -24,6 +25,7 @@ import {
   isSpecial,
   type PathArgument,
   pathBytes,
+  pathText,
   resolve,
   resolveParent,
 } from './path.ts';
@@ -47,6 +49,11 @@ export interface SnapshotOptions {
 export interface LongOptions {
   /** Ends the call with the signal's reason, at its next wait. */
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface DefragOptions extends LongOptions {
+  /** Told after each file how far it has come. What it throws ends the call. */
+  readonly progress?: ((report: DefragReport) => void) | undefined;
 }
 
 const COMMIT_INTERVAL_MS = 5000;
@@ -305,6 +312,24 @@ export class Volume extends FileRanges {
   }
 
   /**
+   * Moves the data of a file, or of all files below a directory, from many short extents to few
+   * long ones, where there is room for such. Only what nothing else shares is moved: a clone or a
+   * snapshot keeps its blocks where they are. No byte and no time of a file changes. The space that
+   * the data had is free after two commits; until then as much more is in use as was moved.
+   *
+   * @throws `ENOENT`, `EINVAL` if it is neither a file nor a directory, `ENOSPC`, `EROFS`. What was
+   *   moved by then stays so.
+   */
+  async defrag(path: PathArgument = '/', options: DefragOptions = {}): Promise<DefragReport> {
+    const site = { syscall: 'defrag', path: pathText(path) };
+    return await this.#async(this.#defrag(path, options), site, options);
+  }
+
+  defragSync(path: PathArgument = '/', options: Omit<DefragOptions, 'signal'> = {}): DefragReport {
+    return this.#sync(this.#defrag(path, options), { syscall: 'defrag', path: pathText(path) });
+  }
+
+  /**
    * Reads everything that the volume has on its device and verifies it, while the volume is in use;
    * what has a second copy that is whole is made whole again. {@link ScrubProgress.position} is
    * where another scrub can go on. While the trees are read, which comes first, nothing that is
@@ -465,6 +490,10 @@ export class Volume extends FileRanges {
     for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) {
       yield* run(work);
     }
+  }
+
+  #defrag(path: PathArgument, { progress = () => {} }: DefragOptions): Procedure<DefragReport> {
+    return defragment(this.#context, path, progress);
   }
 
   *#diff(left: Locator, right: Locator): Procedure<DiffWalk> {

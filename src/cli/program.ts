@@ -12,6 +12,7 @@ import { addCat } from './commands/cat.ts';
 import { addCheck } from './commands/check.ts';
 import { addClone } from './commands/clone.ts';
 import { addCreate } from './commands/create.ts';
+import { addDefrag } from './commands/defrag.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
@@ -51,6 +52,7 @@ const COMMANDS = [
   addInfo,
   addCheck,
   addScrub,
+  addDefrag,
   addDump,
   addBench,
   addDemo,

@@ -7,6 +7,7 @@
  * for. Any filesystem can use it: `examples/` has two, with the contract field by field.
  */
 export { Clear, type ClearRange, Punch, Truncate, ZeroRange } from './clear.ts';
+export { Defragment } from './defragment.ts';
 export { BufferPool, IomapFile } from './file.ts';
 export { MappingIterator } from './iterate.ts';
 export {

@@ -69,6 +69,8 @@ export interface WritebackOps {
    * needed, since newer data has its own.
    */
   cancel(ioend: Ioend, released: { blocks: number; folios: number }): void;
+  /** How many blocks in a row {@link place} would find now, of `blocks`; all if it is left out. */
+  runLength?(blocks: number): number;
   /** Nothing of the file is dirty or in flight any more: a run of it was the last. */
   cleaned?(file: IomapFile): void;
 }

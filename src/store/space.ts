@@ -171,6 +171,11 @@ export class Space {
     return run;
   }
 
+  /** How long a run {@link allocateData} would find now, of the counts that are in memory. */
+  runLength(count: number): number {
+    return this.#find(this.#dataCursor, count, Math.min(count, GOOD_RUN))?.length ?? 0;
+  }
+
   /** Blocks that were handed out and never used are idle again. */
   takeBack(block: Block, count: number): void {
     for (let i = 0; i < count; i++) this.groups.makeIdle((block + i) as Block);

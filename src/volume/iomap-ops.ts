@@ -210,6 +210,10 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     placement.count = run.length;
   }
 
+  runLength(blocks: number): number {
+    return this.parts.store.space.runLength(blocks);
+  }
+
   planComplete(ioend: Ioend, plan: Plan): boolean {
     const vnode = ioend.file as Vnode;
     const { store, inodes } = this.parts;

@@ -272,6 +272,7 @@ const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
   stat: (draw) => [draw.taken()],
   symlink: (draw) => [draw.target(), draw.place()],
   sync: () => [],
+  defrag: () => [],
   truncate: (draw) => [draw.file(), draw.offset()],
   unlink: (draw) => [draw.file()],
   utimes: (draw) => [draw.taken(), draw.random.below(2 ** 31), draw.random.below(2 ** 31)],

@@ -32,6 +32,7 @@ const EVEN: Weights = {
   compare: 1,
   copyFile: 4,
   cp: 2,
+  defrag: 1,
   deleteSnapshot: 1,
   evict: 4,
   fstat: 1,

@@ -103,6 +103,8 @@ const MODEL_CALLS = {
   writeFile: (fs, [path, seed, length]) => fs.writeFile(s(path), bytesFor(n(seed), n(length))),
   // Of the volume.
   clone: () => undefined,
+  // It shows nowhere.
+  defrag: () => undefined,
   deleteSnapshot: () => undefined,
   snapshot: () => undefined,
   sync: () => undefined,
@@ -250,6 +252,7 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
     }),
   writeFile: (fs, [path, seed, length]) => fs.writeFile(p(path), bytesFor(n(seed), n(length))),
   clone: () => undefined,
+  defrag: () => undefined,
   deleteSnapshot: () => undefined,
   snapshot: () => undefined,
   sync: () => undefined,
@@ -340,6 +343,8 @@ export class VolumeRunner {
         return volume.deleteSnapshotSync(s(args[0]));
       case 'sync':
         return volume.syncSync();
+      case 'defrag':
+        return void volume.defragSync();
       case 'range':
         return this.#range(args, RANGES);
       default: {
@@ -361,6 +366,8 @@ export class VolumeRunner {
         return await volume.deleteSnapshot(s(args[0]));
       case 'sync':
         return await volume.sync();
+      case 'defrag':
+        return void (await volume.defrag());
       case 'range':
         return await this.#range(args, RANGES_LATER);
       default: {

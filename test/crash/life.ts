@@ -22,6 +22,7 @@ export const WEIGHTS: Weights = {
   clone: 5,
   close: 3,
   copyFile: 3,
+  defrag: 1,
   deleteSnapshot: 1,
   fsync: 14,
   ftruncate: 4,

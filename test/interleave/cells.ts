@@ -62,6 +62,7 @@ export const OPERATIONS: Readonly<Record<string, Maker>> = {
   collapse: ({ at, length }) => operations.collapsing('f', at, length),
   insert: ({ at, length }) => operations.inserting('f', at, length),
   unshare: ({ at, length }) => operations.unsharing('f', at, length),
+  defragment: () => operations.defragmenting('f'),
   'make writable': ({ at, length }) => operations.makingWritable('f', at, length),
   'clone range onto': (range) => operations.cloningRange('d', 'f', alike(range, 1)),
   'clone range from': ({ at, length }) =>

@@ -163,6 +163,11 @@ export function unsharing(name: Name, at: number, length: number): FileOperation
   return onFile(`unshare ${at}+${length}`, name, run, (file) => file);
 }
 
+export function defragmenting(name: Name): FileOperation {
+  const run = async ({ volume }: Bench): Promise<void> => void (await volume.defrag(`/${name}`));
+  return onFile('defragment', name, run, (file) => file);
+}
+
 export function makingWritable(name: Name, at: number, length: number): FileOperation {
   const run = ({ volume, vnode }: Bench): Promise<unknown> =>
     volume.start(new MakeWritable(vnode(name), at, length));
@@ -338,6 +343,7 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   collapse: (name) => collapsing(name, B, 2 * B),
   insert: (name) => inserting(name, 2 * B, B),
   unshare: (name) => unsharing(name, 0, 3 * B),
+  defragment: (name) => defragmenting(name),
   'make writable': (name) => makingWritable(name, 2 * B, 2 * B),
   'clone range': (name) =>
     cloningRange(other(name), name, { sourceAt: B, at: 2 * B, length: 2 * B }),
