@@ -24,6 +24,7 @@ const CASES = [
   'edges',
   'turns',
   'durability',
+  'check',
   'small-files',
   'import',
   'memory',
