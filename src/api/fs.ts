@@ -91,10 +91,17 @@ export class Caller {
   }
 
   /** The same with a promise. */
-  async start<Result>(procedure: Procedure<Result>, site: CallSite): Promise<Result> {
-    const { session } = this.context;
+  async start<Result>(
+    procedure: Procedure<Result>,
+    site: CallSite,
+    signal?: AbortSignal,
+  ): Promise<Result> {
+    const { check } = this.context.session;
     try {
-      return await session.during(() => runAsync(this.driver, procedure, { check: session.check }));
+      signal?.throwIfAborted();
+      return await this.context.session.during(() =>
+        runAsync(this.driver, procedure, { signal, check }),
+      );
     } catch (error) {
       throw asNodeError(error, site);
     }

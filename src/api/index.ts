@@ -21,9 +21,8 @@ export type { Change, InodeType, SpaceReport } from './reports.ts';
 export type { ScrubOptions } from './scrub.ts';
 export type { PromisesFs, SyncFs } from './shapes.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './stats.ts';
+export type { DefragOptions, LongOptions } from './upkeep.ts';
 export {
-  type DefragOptions,
-  type LongOptions,
   type SnapshotInfo,
   type SnapshotOptions,
   SnapshotView,

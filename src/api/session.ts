@@ -7,6 +7,7 @@ export class Session {
   readonly #what: string;
   readonly #outer: Session | undefined;
   #open = true;
+  #ending = false;
   #calls = 0;
   #quiet: (() => void) | undefined;
 
@@ -24,6 +25,13 @@ export class Session {
     }
   };
 
+  /** The same for calls that take so long that who closes the volume does not wait for them. */
+  readonly checkLong = (): void => {
+    this.check();
+    if (!this.#ending) return;
+    throw new FilesystemError('EBADF', `Cannot go on: the ${this.#what} is being closed`);
+  };
+
   /** Runs a call that {@link settled} waits for. */
   async during<Result>(call: () => Promise<Result>): Promise<Result> {
     this.check();
@@ -34,6 +42,11 @@ export class Session {
     } finally {
       if (--this.#calls === 0) this.#quiet?.();
     }
+  }
+
+  /** It will be closed when the calls under way have ended; long ones do so at once. */
+  end(): void {
+    this.#ending = true;
   }
 
   /** From now on every call fails, those under way at their next step. */

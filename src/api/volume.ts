@@ -2,7 +2,6 @@
  * Volume: the API's front door.
  */
 import { FilesystemError } from '../base/index.ts';
-import type { ScrubReport } from '../check/index.ts';
 import type { Device } from '../device/index.ts';
 import type { Driver } from '../drive/index.ts';
 import { InodeFlag, timeToMs, UnlinkWhat } from '../format/index.ts';
@@ -10,13 +9,11 @@ import type { Tracer } from '../iomap/index.ts';
 import { checkName, type Engine, type Extent, lookup, type Vnode } from '../volume/index.ts';
 import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
-import { type DefragReport, defragment } from './calls/defrag.ts';
 import { list } from './calls/directories.ts';
 import { unlinkName } from './calls/names.ts';
 import { Context, FileTable, holding } from './context.ts';
 import { giveDevice, makeDriver, takeDevice } from './device-use.ts';
 import { asNodeError, type CallSite } from './errors.ts';
-import { FileRanges } from './file-ranges.ts';
 import { Caller, makeFs } from './fs.ts';
 import { cloneSite, diffSite, type Locator, locatorText } from './locator.ts';
 import { mountVolume, type VolumeOptions } from './mount.ts';
@@ -25,15 +22,14 @@ import {
   isSpecial,
   type PathArgument,
   pathBytes,
-  pathText,
   resolve,
   resolveParent,
 } from './path.ts';
 import { type Procedure, run, runAsync, runSync } from './procedure.ts';
 import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from './reports.ts';
-import { type ScrubOptions, scrub } from './scrub.ts';
 import { Session } from './session.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
+import { type LongOptions, Upkeep } from './upkeep.ts';
 
 export interface SnapshotInfo {
   readonly name: string;
@@ -44,16 +40,6 @@ export interface SnapshotInfo {
 export interface SnapshotOptions {
   /** Whether the snapshot can be changed later; it cannot if this is left out. */
   readonly writable?: boolean | undefined;
-}
-
-export interface LongOptions {
-  /** Ends the call with the signal's reason, at its next wait. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface DefragOptions extends LongOptions {
-  /** Told after each file how far it has come. What it throws ends the call. */
-  readonly progress?: ((report: DefragReport) => void) | undefined;
 }
 
 const COMMIT_INTERVAL_MS = 5000;
@@ -98,13 +84,13 @@ export class SnapshotView {
  * was durable included; of a file that nobody has made durable, each block is one of those that it
  * has been since the last commit.
  */
-export class Volume extends FileRanges {
+export class Volume extends Upkeep {
   /** `node:fs`, synchronous; with promises as `fs.promises`. */
   readonly fs: SyncFs;
   protected readonly engine: Engine;
   protected readonly driver: Driver;
   protected readonly caller: Caller;
-  readonly #device: Device;
+  protected readonly device: Device;
   readonly #context: Context;
   readonly #background: Background | undefined;
   readonly #session = new Session('volume');
@@ -113,7 +99,7 @@ export class Volume extends FileRanges {
 
   protected constructor(device: Device, driver: Driver, engine: Engine, options: VolumeOptions) {
     super();
-    this.#device = device;
+    this.device = device;
     this.driver = driver;
     this.engine = engine;
     driver.onBroken = (error) => engine.store.latch(error);
@@ -311,54 +297,6 @@ export class Volume extends FileRanges {
     this.#sync(this.#reclaim(), { syscall: 'reclaim' });
   }
 
-  /**
-   * Moves the data of a file, or of all files below a directory, from many short extents to few
-   * long ones, where there is room for such. Only what nothing else shares is moved: a clone or a
-   * snapshot keeps its blocks where they are. No byte and no time of a file changes. The space that
-   * the data had is free after two commits; until then as much more is in use as was moved.
-   *
-   * @throws `ENOENT`, `EINVAL` if it is neither a file nor a directory, `ENOSPC`, `EROFS`. What was
-   *   moved by then stays so.
-   */
-  async defrag(path: PathArgument = '/', options: DefragOptions = {}): Promise<DefragReport> {
-    const site = { syscall: 'defrag', path: pathText(path) };
-    return await this.#async(this.#defrag(path, options), site, options);
-  }
-
-  defragSync(path: PathArgument = '/', options: Omit<DefragOptions, 'signal'> = {}): DefragReport {
-    return this.#sync(this.#defrag(path, options), { syscall: 'defrag', path: pathText(path) });
-  }
-
-  /**
-   * Reads everything that the volume has on its device and verifies it, while the volume is in use;
-   * what has a second copy that is whole is made whole again. {@link ScrubProgress.position} is
-   * where another scrub can go on. While the trees are read, which comes first, nothing that is
-   * freed is used again, unless space runs out: then they are read once more.
-   *
-   * Data that is damaged has no second copy: it is told, and reading it stays `EIO`. So does a
-   * device that fails. After an error, what was put right by then stays so.
-   *
-   * @throws {FilesystemError} `ENOMEM` beyond `memory`, `EBUSY` if the volume is too full and too
-   *   busy for it, `EBADF` if it is closed meanwhile
-   * @throws {RangeError} if an option is outside its limits
-   */
-  async scrub(options: ScrubOptions = {}): Promise<ScrubReport> {
-    const { engine, driver } = this;
-    const check = () => {
-      this.#session.check();
-      if (this.#closing !== undefined) throw closedMeanwhile();
-    };
-    const parts = { engine, driver, device: this.#device, check };
-    try {
-      return await this.#session.during(async () => {
-        if (!this.readOnly) await runAsync(driver, run(engine.commit()), { check });
-        return await scrub(parts, options);
-      });
-    } catch (error) {
-      throw asNodeError(error, { syscall: 'scrub' });
-    }
-  }
-
   /** Makes everything done so far durable. Two flushes of the device. */
   async sync(): Promise<void> {
     await this.#async(run(this.engine.commit()), { syscall: 'sync' });
@@ -383,13 +321,13 @@ export class Volume extends FileRanges {
    */
   closeSync(): void {
     if (this.#closed) return;
-    if (!this.#device.sync) this.syncSync();
+    if (!this.device.sync) this.syncSync();
     this.#background?.stop();
     try {
       if (!this.readOnly) this.syncSync();
     } finally {
       this.#end();
-      void this.releaseDevice(this.#device);
+      void this.releaseDevice(this.device);
     }
   }
 
@@ -403,6 +341,7 @@ export class Volume extends FileRanges {
 
   async #close(): Promise<void> {
     this.#background?.stop();
+    this.#session.end();
     try {
       await this.#session.settled();
       await this.driver.settled();
@@ -410,7 +349,7 @@ export class Volume extends FileRanges {
     } finally {
       if (!this.#closed) {
         this.#end();
-        await this.releaseDevice(this.#device);
+        await this.releaseDevice(this.device);
       }
     }
   }
@@ -419,7 +358,7 @@ export class Volume extends FileRanges {
     this.#closed = true;
     this.#session.close();
     this.#context.files.clear();
-    giveDevice(this.#device);
+    giveDevice(this.device);
   }
 
   /** A device that was given stays open; a subclass that has opened it closes it. */
@@ -492,10 +431,6 @@ export class Volume extends FileRanges {
     }
   }
 
-  #defrag(path: PathArgument, { progress = () => {} }: DefragOptions): Procedure<DefragReport> {
-    return defragment(this.#context, path, progress);
-  }
-
   *#diff(left: Locator, right: Locator): Procedure<DiffWalk> {
     const a = yield* this.#locate(left, false);
     try {
@@ -556,8 +491,4 @@ export class Volume extends FileRanges {
       throw asNodeError(error, site);
     }
   }
-}
-
-function closedMeanwhile(): FilesystemError {
-  return new FilesystemError('EBADF', 'Cannot go on: the volume is being closed');
 }

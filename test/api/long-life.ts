@@ -1,10 +1,10 @@
 /**
  * Long life: a volume is filled, ages and is emptied.
  *
- * It ages by random operations on a few *workspaces*: directories with small files and one that is
- * written here and there like a database. A workspace is cloned, its clone goes its own way, and any
- * of them is removed, in random order, so what they share has to be counted right for a long time.
- * What each workspace must hold is known as the seeds of its bytes.
+ * It ages by random operations on *workspaces*: directories with small files and one that is
+ * written here and there like a database. A workspace is cloned, its clone goes its own way, and
+ * any of them is removed, in random order, so what they share has to be counted right for a long
+ * time. What each workspace must hold is known as the seeds of its bytes.
  */
 import { expect } from 'vitest';
 import type { Volume } from '../../src/api/index.ts';
