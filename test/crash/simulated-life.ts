@@ -23,6 +23,7 @@ import { draw } from '../api/draw.ts';
 import { ModelRunner, type Outcome, type Step, show, VolumeRunner } from '../api/steps.ts';
 import { judge } from './cut.ts';
 import { type LifeOptions, WEIGHTS } from './life.ts';
+import { type PointCounts, Points } from './points.ts';
 import { type Ack, States } from './states.ts';
 
 const START = 1_000_000_000_000;
@@ -34,6 +35,8 @@ export interface SimulatedOptions extends LifeOptions {
   readonly faults?: number;
   /** How often the power goes off between two completions. */
   readonly cuts: number;
+  /** Judges so many choices at each cut, and counts them; one image a cut if it is left out. */
+  readonly points?: { readonly counts: PointCounts; readonly samples: number };
 }
 
 export class SimulatedLife {
@@ -47,6 +50,7 @@ export class SimulatedLife {
   readonly #faults: number;
   readonly #model: ModelRunner;
   readonly #states = new States();
+  readonly #points: Points | undefined;
   readonly #acks: Ack[] = [];
   readonly #log: string[] = [];
   readonly #pending = new Set<Promise<void>>();
@@ -56,7 +60,10 @@ export class SimulatedLife {
   #over = false;
   images = 0;
 
-  constructor(random: Random, { size, weights, faults, cuts, ...options }: SimulatedOptions) {
+  constructor(
+    random: Random,
+    { size, weights, faults, cuts, points, ...options }: SimulatedOptions,
+  ) {
     this.#random = random;
     this.#cuts = cuts;
     this.#faults = faults ?? 0;
@@ -67,6 +74,8 @@ export class SimulatedLife {
     const now = (): number => this.#now;
     this.#model = new ModelRunner(new ModelVolume(now));
     this.#options = { cacheBytes: 4 * MIB, ...COMMON, ...options, now };
+    const judged = { states: this.#states, options: this.#options, random };
+    this.#points = points && new Points({ ...judged, ...points });
   }
 
   async run(count: number): Promise<void> {
@@ -132,18 +141,26 @@ export class SimulatedLife {
   }
 
   #cut(): void {
-    const random = this.#random;
-    const choice = random.pick([dropAll, keepAll, randomCrash(random), randomCrash(random)]);
-    const image = this.#crash.crash(choice);
-    this.images++;
-    const [states, options] = [this.#states, this.#options];
     try {
-      judge(image, { states, options, random, acks: this.#acks, upper: states.last });
+      if (this.#points === undefined) this.#cutOnce();
+      else {
+        const [acks, upper] = [this.#acks.slice(), this.#states.last];
+        this.#points.judge({ device: this.#crash, acks, upper });
+      }
     } catch (error) {
       const steps = this.#log.slice(-40).join('\n  ');
       (error as Error).message += `\nThe last steps were:\n  ${steps}`;
       throw error;
     }
+  }
+
+  #cutOnce(): void {
+    const random = this.#random;
+    const choice = random.pick([dropAll, keepAll, randomCrash(random), randomCrash(random)]);
+    const image = this.#crash.crash(choice);
+    this.images++;
+    const [states, options] = [this.#states, this.#options];
+    judge(image, { states, options, random, acks: this.#acks, upper: states.last });
   }
 
   #draw(): Step {
