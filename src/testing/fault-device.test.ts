@@ -107,6 +107,53 @@ describe('FaultDevice', () => {
     expect(found).toEqual(one);
   });
 
+  it('misdirects as far as it is told, and says where to', async () => {
+    const { device, memory } = faulty({ on: 'write', effect: 'misdirect', by: 3 });
+    await device.write(10, one);
+    expect([byteAt(memory, 10), byteAt(memory, 12_298)]).toEqual([0, 1]);
+    expect(device.strikes).toMatchObject([{ position: 10, length: 1, beside: 12_298 }]);
+  });
+
+  it('moves some sectors of what is written or read, and says that all is well', async () => {
+    const { device, memory } = faulty(
+      { on: 'write', effect: 'partial' },
+      { on: 'read', effect: 'partial' },
+    );
+    const lengths = new Set<number>();
+    for (let i = 0; i < 50; i++) {
+      memory.write(0, new Uint8Array(4096));
+      await device.writev(0, [new Uint8Array(1000).fill(1), new Uint8Array(3096).fill(1)]);
+      const stored = new Uint8Array(4096);
+      memory.read(0, stored);
+      const written = stored.indexOf(0);
+      expect([written % 512, stored.indexOf(1, written)]).toEqual([0, -1]);
+      memory.write(0, new Uint8Array(4096).fill(1));
+      const found = new Uint8Array(4096);
+      await device.readv(0, [found.subarray(0, 100), found.subarray(100)]);
+      expect([found.indexOf(0) % 512, found.indexOf(1, found.indexOf(0))]).toEqual([0, -1]);
+      lengths.add(written);
+    }
+    expect(lengths.size).toBe(8);
+  });
+
+  it('lets a bit of the medium decay until it is written again', async () => {
+    const { device, memory } = faulty({ on: 'read', effect: 'decay', times: 1 });
+    const read = async (): Promise<Uint8Array> => {
+      const found = new Uint8Array(4096);
+      await device.read(0, found);
+      return found;
+    };
+    const decayed = await read();
+    expect(bitsOf(decayed)).toBe(1);
+    expect(await read()).toEqual(decayed);
+    const image = new Uint8Array(SIZE);
+    memory.read(0, image);
+    device.decay(image);
+    expect(image.subarray(0, 4096)).toEqual(decayed);
+    await device.write(0, new Uint8Array(4096));
+    expect(bitsOf(await read())).toBe(0);
+  });
+
   it('flips one bit of what is written, not of the buffer', async () => {
     const { device, memory } = faulty({ on: 'write', effect: 'rot' });
     const bytes = new Uint8Array(100);
@@ -135,6 +182,7 @@ describe('FaultDevice', () => {
 
   it('refuses a fault that makes no sense', () => {
     expect(() => faulty({ on: 'flush', effect: 'rot' })).toThrow('flush cannot rot');
+    expect(() => faulty({ on: 'write', effect: 'decay' })).toThrow('write cannot decay');
   });
 
   it('fails no sooner than the device answers', async () => {

@@ -27,7 +27,7 @@ export {
   type DeviceSubject,
   deviceSuite,
 } from './device-suite.ts';
-export { type Fault, FaultDevice, type FaultEffect } from './fault-device.ts';
+export { type Fault, FaultDevice, type FaultEffect, type Strike } from './fault-device.ts';
 export { handlesOf, promisesOf } from './filesystem-faces.ts';
 export {
   ContentDigest,
