@@ -53,8 +53,9 @@ function* readPath(context: Context, path: string): Procedure<Uint8Array> {
     const { size } = vnode;
     checkLength(size);
     const bytes = new Uint8Array(size);
-    const count = yield* readInto(context, vnode, { position: 0, length: size, bytes, at: 0 });
-    return count === size ? bytes : bytes.subarray(0, count);
+    return yield* filled(bytes, (at) =>
+      readInto(context, vnode, { position: at, length: size - at, bytes, at }),
+    );
   } finally {
     vnode.opens--;
     yield* context.closed(vnode);
@@ -74,8 +75,23 @@ function* readAll(context: Context, fd: number): Procedure<Uint8Array> {
   const length = Math.max(0, vnode.size - position);
   checkLength(length);
   const bytes = new Uint8Array(length);
-  const count = yield* read(context, fd, bytes, 0, length);
-  return count === length ? bytes : bytes.subarray(0, count);
+  return yield* filled(bytes, (at) => read(context, fd, bytes, at, length - at));
+}
+
+/**
+ * The bytes that several reads come to. One that fails says what it had by then, so fewer bytes
+ * than were asked for are the end of the file only if the next read has none.
+ */
+function* filled(
+  bytes: Uint8Array,
+  readFrom: (at: number) => Procedure<number>,
+): Procedure<Uint8Array> {
+  for (let at = 0; at < bytes.length; ) {
+    const count = yield* readFrom(at);
+    if (count === 0) return bytes.subarray(0, at);
+    at += count;
+  }
+  return bytes;
 }
 
 export function* writeFile(
