@@ -153,7 +153,7 @@ function* openEngine(
       `Cannot mount for writing: features 0x${readOnlyCompatible.toString(16)} are not known`,
     );
   }
-  const log = yield* run(new ReadLog(mounted.superblock));
+  const log = yield* run(new ReadLog(mounted.superblock, mounted.rootTxg));
   if (log.end.moved) {
     if (recovered) {
       const finding = `${device.name} has not kept what was written to it`;

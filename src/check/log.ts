@@ -8,6 +8,7 @@ import { BLOCK_SIZE, type Block, errorCode } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';
 import {
   imageSeed,
+  isFirstLogFrame,
   isFixedBlock,
   isNextLogFrame,
   logFrameBlocks,
@@ -68,7 +69,7 @@ export class LogCheck {
     const bytes = yield* this.#session.readRun(geometry.logStart + at, count);
     const frame = bytes instanceof Error ? undefined : openLogFrame(bytes, imageSeed(uuid));
     if (frame === undefined) return undefined;
-    const first = last === undefined && frame.sequence === state.logSequence;
+    const first = last === undefined && isFirstLogFrame(frame, state);
     return first || (last !== undefined && isNextLogFrame(frame, last)) ? frame : undefined;
   }
 

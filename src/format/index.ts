@@ -47,6 +47,7 @@ export * from './keyed-node.ts';
 export {
   decodeLogFrame,
   encodeLogFrame,
+  isFirstLogFrame,
   isNextLogFrame,
   LOG_HEADER_SIZE,
   LOG_MAGIC,

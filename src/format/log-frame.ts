@@ -114,6 +114,17 @@ export function openLogFrame(bytes: Uint8Array, seed: bigint): SealedLogFrame | 
   };
 }
 
+/**
+ * True if a frame is the first one after a root: it has the number that the root states, and
+ * belongs to the txg after it at the latest. What a later one says was done to a root that is lost.
+ */
+export function isFirstLogFrame(
+  frame: SealedLogFrame,
+  root: { readonly logSequence: number; readonly txg: number },
+): boolean {
+  return frame.sequence === root.logSequence && frame.epoch <= root.txg + 1;
+}
+
 /** True if a frame is the one that was written after `last` (L2, the order of frames). */
 export function isNextLogFrame(frame: SealedLogFrame, last: SealedLogFrame): boolean {
   return (

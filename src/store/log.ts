@@ -11,6 +11,9 @@
  * J2. What is left of txg N goes into a frame of its own before anything of N + 1, unless the
  *     superblock of N is durable by then.
  * J3. Frames from the tail of the newest durable superblock on are not overwritten.
+ *     So the first frame after a root belongs to the txg after it; where nothing was done in that
+ *     txg, the next one waits until its superblock is durable. A mount of a root whose successor
+ *     was lost takes no frame of what came after that.
  * J4. The data that a `write` names reached the device before its frame was written; one flush
  *     covers both, and the checksums in the record tell whether it did.
  *
@@ -102,6 +105,8 @@ export class IntentLog {
   #previous = 0n;
   /** In order; the last one is that of the open txg. */
   #segments: Segment[];
+  /** The txg of the newest frame or of the newest durable root, whichever is newer (J2). */
+  #reached: number;
   #closed: Closed[] = [];
   /** Blocks before this one were prepared. Nothing is prepared twice. */
   #prepared = 0;
@@ -113,6 +118,7 @@ export class IntentLog {
     this.#seed = seed;
     this.#frameMax = Math.min(FRAME_MAX, (this.#blocks >>> 1) * BLOCK_SIZE);
     this.#segments = [new Segment(epoch, 0, NO_BYTES)];
+    this.#reached = epoch - 1;
   }
 
   /** The log goes on here: called once, before anything is written. */
@@ -175,6 +181,7 @@ export class IntentLog {
       this.durable = Math.max(this.durable, closed.operation);
     }
     this.#closed = this.#closed.filter((closed) => closed.txg > txg);
+    this.#reached = Math.max(this.#reached, txg);
     for (const { epoch, bytes } of this.#segments) if (epoch <= txg) this.#keep(bytes);
     this.#segments = this.#segments.filter(({ epoch }) => epoch > txg);
   }
@@ -190,7 +197,13 @@ export class IntentLog {
   /** True if a txg that has closed is not all in frames, and its commit has to be waited for. */
   get needsClosed(): boolean {
     const [first] = this.#segments;
-    return first !== this.#open && first?.lost === true;
+    return (first !== this.#open && first?.lost === true) || this.#hasGap;
+  }
+
+  /** True if the next frame is of a txg that does not follow what is durable (J2). */
+  get #hasGap(): boolean {
+    const epoch = this.#oldest?.epoch;
+    return epoch !== undefined && epoch > this.#reached + 1;
   }
 
   /** True if the oldest mutations without a frame can get one now. */
@@ -198,6 +211,7 @@ export class IntentLog {
     const segment = this.#oldest;
     return (
       !this.moved &&
+      !this.#hasGap &&
       segment !== undefined &&
       !segment.lost &&
       this.#place(framed(segment)) !== undefined
@@ -233,6 +247,7 @@ export class IntentLog {
     const header = { sequence: this.#sequence, epoch, operation, previous: this.#previous };
     sealLogFrame(bytes, header, { length: length - LOG_HEADER_SIZE, records }, this.#seed);
     this.#sequence++;
+    this.#reached = epoch;
     this.#previous = logFrameChecksum(bytes);
     this.#head = (place + blocks) % this.#blocks;
     segment.operation += records;

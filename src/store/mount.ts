@@ -40,6 +40,8 @@ export interface Mounted {
    * has to be newer than a root that was passed over and may be readable again some day.
    */
   readonly superblock: Superblock;
+  /** The txg of the root itself. */
+  readonly rootTxg: Txg;
   /** The group index it names. */
   readonly index: Uint32Array;
   /** Its place in the ring. */
@@ -63,6 +65,10 @@ export class Mount extends PlannedOperation<Mounted> {
   readonly #deviceSize: number;
   #phase: number = Phase.START;
   #io: PlainIo[] = [];
+  /** Copies of the index or of the meta root that were not read yet. */
+  #copies: PlainIo[] = [];
+  /** Of the newest root passed over: why nothing is mounted if there is no other. */
+  #damage: CorruptionError | undefined;
   readonly #faults: SuperblockFault[] = [];
   readonly #findings: Error[] = [];
   #candidates: Candidate[] = [];
@@ -105,14 +111,9 @@ export class Mount extends PlannedOperation<Mounted> {
     }
   }
 
-  #read(block: number, count: number): void {
-    const io = new PlainIo('read', block * BLOCK_SIZE, [new Uint8Array(count * BLOCK_SIZE)]);
-    this.#io.push(io);
-  }
-
   /** Each on its own: one that cannot be read says nothing about the others. */
   #readSuperblocks(first: number): void {
-    for (let ring = 0; ring < SUPERBLOCKS; ring++) this.#read(first + ring, 1);
+    for (let ring = 0; ring < SUPERBLOCKS; ring++) this.#io.push(reads(first + ring, 1));
   }
 
   /** Decodes the superblocks that were read. */
@@ -167,12 +168,23 @@ export class Mount extends PlannedOperation<Mounted> {
 
   #readIndex(): false {
     this.#phase = Phase.INDEX;
-    this.#io = [];
     const { geometry, state } = this.#candidate().superblock;
-    for (const copy of [0, 1] as const) {
-      this.#read(indexPlace(geometry, state.indexPlace, copy), geometry.indexBlocks);
-    }
+    const { indexBlocks } = geometry;
+    this.#copies = ([0, 1] as const).map((copy) =>
+      reads(indexPlace(geometry, state.indexPlace, copy), indexBlocks),
+    );
+    this.#readCopy();
     return false;
+  }
+
+  /**
+   * Reads the next copy. They lie side by side: read together they would be one transfer, and one
+   * that goes wrong would be taken for damage of both.
+   */
+  #readCopy(): boolean {
+    const next = this.#copies.shift();
+    if (next !== undefined) this.#io = [next];
+    return next !== undefined;
   }
 
   #checkIndex(): boolean {
@@ -184,6 +196,7 @@ export class Mount extends PlannedOperation<Mounted> {
           superblock.state.indexChecksum,
     );
     if (good === undefined) {
+      if (this.#readCopy()) return false;
       return this.#next(this.#io[0]?.position ?? 0, 'group index', 'no copy has its checksum');
     }
     this.#index = wordsOf(good.buffers[0] as Uint8Array);
@@ -193,8 +206,9 @@ export class Mount extends PlannedOperation<Mounted> {
     if (slotBlock(root, 0) + 2 > superblock.geometry.blockCount) {
       return this.#next(slotBlock(root, 0) * BLOCK_SIZE, 'meta root', 'it is outside the volume');
     }
-    this.#read(slotBlock(root, 0), 1);
-    if ((slotFlags(root, 0) & TWIN) !== 0) this.#read(slotBlock(root, 0) + 1, 1);
+    const copies = (slotFlags(root, 0) & TWIN) !== 0 ? [0, 1] : [0];
+    this.#copies = copies.map((copy) => reads(slotBlock(root, 0) + copy, 1));
+    this.#readCopy();
     return false;
   }
 
@@ -207,11 +221,13 @@ export class Mount extends PlannedOperation<Mounted> {
         io.finished && checksum32(io.buffers[0] as Uint8Array, seed) === slotChecksum(root, 0),
     );
     if (!good) {
+      if (this.#readCopy()) return false;
       return this.#next(slotBlock(root, 0) * BLOCK_SIZE, 'meta root', 'no copy has its checksum');
     }
     const state = { ...superblock.state, txg: this.#newestTxg };
     return this.finish({
       superblock: { ...superblock, state },
+      rootTxg: superblock.state.txg,
       index: this.#index as Uint32Array,
       ring,
       findings: this.#findings,
@@ -221,9 +237,10 @@ export class Mount extends PlannedOperation<Mounted> {
   /** The newest root is damaged: the one before it is tried. */
   #next(address: number, structure: string, finding: string): false {
     const damage = new CorruptionError(structure, address, finding);
+    this.#damage ??= damage;
     this.#findings.push(damage);
     this.#candidates.shift();
-    if (this.#candidates.length === 0) throw damage;
+    if (this.#candidates.length === 0) throw this.#damage;
     return this.#readIndex();
   }
 
@@ -242,6 +259,11 @@ export class Mount extends PlannedOperation<Mounted> {
     }
     return this.#findings[0] ?? notAVolume(this.#faults[0]?.finding ?? 'it has no superblock');
   }
+}
+
+/** A read of whole blocks. */
+function reads(block: number, count: number): PlainIo {
+  return new PlainIo('read', block * BLOCK_SIZE, [new Uint8Array(count * BLOCK_SIZE)]);
 }
 
 function notAVolume(finding: string): FilesystemError {

@@ -10,6 +10,7 @@ import { BLOCK_SIZE, checksum32, PlainIo, type Plan, PlannedOperation } from '..
 import {
   type Geometry,
   imageSeed,
+  isFirstLogFrame,
   isNextLogFrame,
   logFrameBlocks,
   mutationsOf,
@@ -38,6 +39,7 @@ export class ReadLog extends PlannedOperation<FoundLog> {
   readonly #geometry: Geometry;
   readonly #seed: bigint;
   readonly #txg: number;
+  readonly #first: { readonly logSequence: number; readonly txg: number };
   readonly #frames: SealedLogFrame[] = [];
   /** Where the next frame is looked for, and the number it has. */
   #at: number;
@@ -56,11 +58,13 @@ export class ReadLog extends PlannedOperation<FoundLog> {
   #dataIo: PlainIo | undefined;
   #checksums: Uint32Array = new Uint32Array(0);
 
-  constructor({ geometry, state, uuid }: Superblock) {
+  /** `rootTxg` is that of the root, whatever the superblock says of newer ones. */
+  constructor({ geometry, state, uuid }: Superblock, rootTxg: number) {
     super();
     this.#geometry = geometry;
     this.#seed = imageSeed(uuid);
-    this.#txg = state.txg;
+    this.#txg = rootTxg;
+    this.#first = { logSequence: state.logSequence, txg: rootTxg };
     this.#at = state.logTail % geometry.logBlocks;
     this.#sequence = state.logSequence;
   }
@@ -117,7 +121,7 @@ export class ReadLog extends PlannedOperation<FoundLog> {
 
   #follows(frame: SealedLogFrame): boolean {
     const last = this.#last;
-    return last === undefined ? frame.sequence === this.#sequence : isNextLogFrame(frame, last);
+    return last === undefined ? isFirstLogFrame(frame, this.#first) : isNextLogFrame(frame, last);
   }
 
   #take(frame: SealedLogFrame): void {

@@ -58,6 +58,8 @@ export interface StoreOptions {
   readonly index: Uint32Array;
   /** Place in the ring of the superblock; -1 for a volume that has none yet. */
   readonly ring: number;
+  /** The txg of the root that was mounted, if a newer one was passed over. */
+  readonly rootTxg?: number | undefined;
   readonly readOnly: boolean;
   /** Bytes for counts. */
   readonly countCapacity: number;
@@ -123,7 +125,8 @@ export class Store {
     this.space = new Space(this.groups, this.blocks, state.reservedBlocks);
     this.dirty = new DirtyList(this.blocks.frameCount);
     this.log = new IntentLog(options.superblock.geometry, this.blocks.seed, this.txg);
-    this.log.goOn({ head: state.logTail, sequence: state.logSequence, moved: false });
+    const moved = (options.rootTxg ?? state.txg) < state.txg;
+    this.log.goOn({ head: state.logTail, sequence: state.logSequence, moved });
     this.#twins = new Uint8Array(this.blocks.frameCount);
     this.#ring = options.ring;
     this.dirtyLimit = Math.min(16384, this.blocks.frameCount >>> 2);

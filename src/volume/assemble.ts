@@ -14,6 +14,8 @@ export interface VolumeParts {
   readonly index: Uint32Array;
   /** Place in the ring of the superblock; -1 for a volume that has none yet. */
   readonly ring: number;
+  /** The txg of the root, if it is not that of the superblock: a newer one was passed over. */
+  readonly rootTxg?: number;
 }
 
 export interface EngineOptions {
@@ -32,9 +34,18 @@ export interface EngineOptions {
 
 /** An engine that nobody drives yet. */
 export function assembleEngine(parts: VolumeParts, options: EngineOptions): Engine {
-  const { superblock, index, ring } = parts;
+  const { superblock, index, ring, rootTxg } = parts;
   const { cacheBytes, countCapacity, vnodeLimit, readOnly, now } = options;
   const blocks = new BlockCache({ capacity: cacheBytes, seed: imageSeed(superblock.uuid) });
-  const store = new Store({ blocks, superblock, index, ring, readOnly, countCapacity, now });
+  const store = new Store({
+    blocks,
+    superblock,
+    index,
+    ring,
+    rootTxg,
+    readOnly,
+    countCapacity,
+    now,
+  });
   return new Engine(store, vnodeLimit, options.extentBlocks);
 }

@@ -110,7 +110,7 @@ export function mount(device: Device, options: RigOptions = {}): Rig {
 
 export function mountWith(driver: Driver, device: Device, options: RigOptions): Engine {
   const mounted = driver.run(new Mount(device.size));
-  const log = driver.run(new ReadLog(mounted.superblock));
+  const log = driver.run(new ReadLog(mounted.superblock, mounted.rootTxg));
   const engine = makeEngine(options, mounted);
   driver.run(engine.load());
   for (let steps = recover(engine, log), next = steps.next(); !next.done; ) {
