@@ -15,8 +15,15 @@ import type { ModelBytes, ModelNode } from '../../src/testing/model-node.ts';
 export class Content {
   readonly size: number;
   readonly blocks: ReadonlyMap<number, Uint8Array>;
+  /** Blocks that could not be read. */
+  readonly lost: ReadonlySet<number>;
 
-  constructor(size: number, pieces: Iterable<readonly [number, Uint8Array]>) {
+  constructor(
+    size: number,
+    pieces: Iterable<readonly [number, Uint8Array]>,
+    lost: ReadonlySet<number> = new Set(),
+  ) {
+    this.lost = lost;
     const blocks = new Map<number, Uint8Array>();
     for (const [at, bytes] of pieces) {
       for (let from = 0; from < bytes.length; from += BLOCK_SIZE) {
@@ -44,6 +51,8 @@ export interface Entry {
   readonly content: Content | undefined;
   /** Of a file of a model. */
   readonly node?: ModelNode;
+  /** What could not be read of it; with `all`, nothing is known of what is below it either. */
+  readonly lost?: 'all' | 'content';
 }
 
 export type Names = ReadonlyMap<string, Entry>;
@@ -108,11 +117,16 @@ export class States {
 
   #mismatch(found: Names, acks: readonly Ack[], state: number): string | undefined {
     const { names } = this.#states[state] as State;
-    for (const path of found.keys()) if (!names.has(path)) return `${path} is there`;
-    for (const [path, wanted] of names) {
+    for (const [path, { lost }] of found) {
+      if (!names.has(path) && lost !== 'all') return `${path} is there`;
+    }
+    for (const [path, stated] of names) {
       const entry = found.get(path);
-      if (entry === undefined) return `${path} is missing`;
+      if (entry === undefined && !isLost(found, path)) return `${path} is missing`;
+      if (entry === undefined || entry.lost === 'all') continue;
+      const wanted = asFound(found, names, path, stated);
       if (entry.fixed !== wanted.fixed) return `${path} is ${entry.fixed}, wanted ${wanted.fixed}`;
+      if (entry.lost === 'content') continue;
       const reason =
         wanted.node === undefined
           ? timesDiffer(entry, [wanted])
@@ -160,6 +174,29 @@ export class States {
     this.#contents.set(node, content);
     return content;
   }
+}
+
+/** True if a directory above could not be read, or the list of snapshots. */
+function isLost(found: Names, path: string): boolean {
+  if (path.startsWith('@') && found.get('@')?.lost === 'all') return true;
+  for (let end = path.length; end >= 0; end = path.lastIndexOf('/', end - 1)) {
+    if (found.get(path.slice(0, end))?.lost === 'all') return true;
+    if (end === 0) break;
+  }
+  return false;
+}
+
+/**
+ * What a state has under a path, said as it was found: where the first name of an inode is lost,
+ * another one of them is the first.
+ */
+function asFound(found: Names, names: Names, path: string, stated: Entry): Entry {
+  if (!stated.fixed.startsWith('= ')) return stated;
+  const first = stated.fixed.slice(2);
+  const { fixed } = found.get(path) as Entry;
+  if (found.has(first) && found.get(first)?.lost !== 'all') return stated;
+  if (!fixed.startsWith('= ')) return names.get(first) as Entry;
+  return names.get(fixed.slice(2))?.fixed === stated.fixed ? { ...stated, fixed } : stated;
 }
 
 interface Fixed {
@@ -224,7 +261,7 @@ function fileDiffers(found: Entry, versions: readonly Entry[]): string | undefin
   const indices = new Set([content, ...contents].flatMap(({ blocks }) => [...blocks.keys()]));
   for (const index of indices) {
     const length = Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE);
-    if (length <= 0) continue;
+    if (length <= 0 || content.lost.has(index)) continue;
     const block = blockOf(content, index, length);
     const had = contents.filter((version) => version.size > index * BLOCK_SIZE);
     if (!had.some((version) => Buffer.compare(blockOf(version, index, length), block) === 0)) {
