@@ -323,29 +323,35 @@ export class Writeback extends PlannedOperation<number> {
   }
 
   #complete(): void {
-    const done = this.#ioends.slice(0, this.#completing);
-    for (const ioend of done) {
-      if (ioend.block === undefined && !this.#pool.ops.isInline(ioend.file)) {
-        // The file has outgrown its inode meanwhile: its data needs blocks, in another round.
-        this.#revert(ioend);
-        const sweep = this.#sweeps?.get(ioend.file);
-        if (sweep !== undefined) sweep.next = 0;
-        continue;
-      }
-      this.#pool.ops.complete(ioend);
-      ioend.file.dataSequence++;
-      this.#tell('complete', ioend);
-      this.#thaw(ioend);
-      if (ioend.file.clean) this.#pool.ops.cleaned?.(ioend.file);
-      this.#written += ioend.frames.length;
+    let done = 0;
+    try {
+      for (; done < this.#completing; done++) this.#completeOne(this.#ioends[done] as Ioend);
+    } finally {
+      // Where counts contradict themselves it ends midway: what is complete is not taken back.
+      this.#ioends = this.#ioends.slice(done);
     }
-    this.#budget -= done.reduce((sum, ioend) => sum + ioend.frames.length, 0);
-    this.#ioends = this.#ioends.slice(this.#completing);
     this.#pool.blocks.unpin(this.plan);
     this.plan.pause = this.#ioends.length > 0;
     if (this.#ioends.length > 0) return;
     for (const { file } of this.#choices) file.cowLock.release(this);
     this.#choices = [];
+  }
+
+  #completeOne(ioend: Ioend): void {
+    this.#budget -= ioend.frames.length;
+    if (ioend.block === undefined && !this.#pool.ops.isInline(ioend.file)) {
+      // The file has outgrown its inode meanwhile: its data needs blocks, in another round.
+      this.#revert(ioend);
+      const sweep = this.#sweeps?.get(ioend.file);
+      if (sweep !== undefined) sweep.next = 0;
+      return;
+    }
+    this.#pool.ops.complete(ioend);
+    ioend.file.dataSequence++;
+    this.#tell('complete', ioend);
+    this.#thaw(ioend);
+    if (ioend.file.clean) this.#pool.ops.cleaned?.(ioend.file);
+    this.#written += ioend.frames.length;
   }
 
   /** The map knows the run: its frames leave the folios for the block cache. */
