@@ -166,6 +166,10 @@ describe('Groups', () => {
     expect(() => it.groups.decrement(block)).toThrow('is released more often than it is used');
     it.groups.makeIdle(block);
     expect(() => it.groups.makeIdle(block)).toThrow('is set idle twice');
+    const told: Error[] = [];
+    it.groups.onContradiction = (error) => told.push(error);
+    it.groups.freed(block);
+    expect(told[0]?.message).toContain('is freed more often than it is used');
     const elsewhere = 3000 as Block;
     expect(() => scene(4).groups.count(elsewhere)).toThrow('were not planned for');
   });

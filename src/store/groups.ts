@@ -282,6 +282,12 @@ export class Groups {
     this.idle++;
   }
 
+  /** The same for a block that was freed: not where the counts have let it be freed twice. */
+  freed(block: Block): void {
+    if (!this.isIdle(block) && this.count(block) === 0) this.makeIdle(block);
+    else this.#contradiction(block, 'is freed more often than it is used');
+  }
+
   get hasChanges(): boolean {
     return this.#changed.size > 0;
   }

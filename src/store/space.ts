@@ -202,7 +202,7 @@ export class Space {
     const kept: Block[] = [];
     for (const block of this.#freedBefore) {
       if (this.#blocks.isLoading(block)) kept.push(block);
-      else this.groups.makeIdle(block);
+      else this.groups.freed(block);
     }
     this.#freedBefore = closed.concat(kept);
   }
