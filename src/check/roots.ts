@@ -10,6 +10,7 @@ import type { Steps } from '../device/index.ts';
 import {
   decodeSuperblock,
   type Geometry,
+  hasSaneState,
   imageSeed,
   indexPlace,
   isFault,
@@ -97,7 +98,7 @@ export class RootFinder {
       const bytes = reader.bytes.slice(reader.at(ring), reader.at(ring) + BLOCK_SIZE);
       const error = reader.error(ring);
       const decoded: Superblock | SuperblockFault =
-        error === undefined ? decodeSuperblock(bytes) : { kind: 'damaged', finding: error.message };
+        error === undefined ? decodeSane(bytes) : { kind: 'damaged', finding: error.message };
       into.push({
         block,
         ring,
@@ -199,6 +200,13 @@ interface Index {
   readonly bytes: Uint8Array;
   /** First block of a copy that is damaged while the other is not. */
   readonly damaged: number | undefined;
+}
+
+/** A superblock with counters that no volume comes to is none: no mount takes it. */
+function decodeSane(bytes: Uint8Array): Superblock | SuperblockFault {
+  const decoded = decodeSuperblock(bytes);
+  if (isFault(decoded) || hasSaneState(decoded)) return decoded;
+  return { kind: 'damaged', finding: 'its counters cannot be' };
 }
 
 export function newestOf(found: readonly Place[]): Superblock | undefined {
