@@ -32,7 +32,7 @@ import {
   WIDEST,
   writeGroupEntry,
 } from '../format/index.ts';
-import type { BlockTable } from './block-table.ts';
+import { type BlockTable, Use } from './block-table.ts';
 import type { IssueCode } from './catalogue.ts';
 import { Checker, checkTurn, runTurn } from './check.ts';
 import type { CheckReport } from './report.ts';
@@ -158,13 +158,20 @@ class Writes {
   /** Nodes of which one copy is whole: the other becomes the same. */
   *copies({ issues }: CheckReport): Steps {
     let count = 0;
-    for (const issue of issues) {
-      if (issue.code !== 'copy-damaged') continue;
-      const { block } = issue as unknown as { block: number };
+    const blocksOf = (code: IssueCode): number[] =>
+      issues
+        .filter((issue) => issue.code === code)
+        .map((issue) => (issue as unknown as { block: number }).block);
+    // Where a block is used for something else too, one of both is not what it seems to be.
+    const disputed = new Set(blocksOf('role-conflict'));
+    for (const block of blocksOf('copy-damaged')) {
       for (const good of [block - 1, block + 1]) {
         const bytes = yield* this.#session.readRun(good, 1);
         const first = Math.min(good, block);
         if (bytes instanceof Error || this.#table.count(first) === 0) continue;
+        // What lies before a node may be something else, and as whole as can be.
+        if (this.#table.use(first + 1) !== Use.COPY) continue;
+        if (disputed.has(first) || disputed.has(first + 1)) continue;
         if (checksum32(bytes, this.#seed) !== this.#table.checksum(first)) continue;
         this.#any.push({ block, bytes });
         count++;
@@ -179,6 +186,8 @@ class Writes {
     let count = 0;
     for (const { block, ring, superblock, empty } of places) {
       if (ring === this.#root.ring && this.#last.length > 0) continue;
+      // Of another geometry: what this root has there is something else.
+      if (!this.#isPlace(block, ring)) continue;
       const best = newestOf(places.filter((place) => place.ring === ring && this.#isOurs(place)));
       if (superblock !== undefined && superblock.state.txg === best?.state.txg) continue;
       // Of neither copy anything is left to be read.
@@ -188,6 +197,11 @@ class Writes {
       count++;
     }
     if (count > 0) this.done.push(`write ${count} copies of superblocks again`);
+  }
+
+  #isPlace(block: number, ring: number): boolean {
+    const { blockCount } = this.#root.superblock.geometry;
+    return ([0, 1] as const).some((copy) => superblockPlace(blockCount, ring, copy) === block);
   }
 
   #isOurs({ superblock }: Place): boolean {
@@ -264,7 +278,7 @@ class Writes {
 
   /** What a group's counts are on the device; undefined if they cannot be used. */
   *#stored(group: number): Generator<undefined | Promise<void>, number[] | undefined, void> {
-    const { geometry, state } = this.#root.superblock;
+    const { geometry } = this.#root.superblock;
     const { txg, width, current, checksum } = readGroupEntry(this.#root.index, group);
     const length = groupLength(geometry, group);
     if (txg === 0) {
@@ -272,7 +286,7 @@ class Writes {
       return Array.from({ length }, (_, i) => Number(isFixedBlock(geometry, (start + i) as Block)));
     }
     const sane = width >= NARROWEST && width <= geometry.countCap && current <= 1;
-    if (!sane || txg > state.txg) return undefined;
+    if (!sane) return undefined;
     const size = countTableSize(length, width as CountWidth);
     const first = countSlotStart(geometry, group, current as 0 | 1);
     const bytes = yield* this.#session.readRun(first, Math.ceil(size / BLOCK_SIZE));
