@@ -135,7 +135,7 @@ function leaveWork(hand: Hand): void {
 }
 
 /** Lets the volume's own work go on until it has had to read `rounds` times. */
-function reclaimPartly(hand: Hand, rounds: number): void {
+export function reclaimPartly(hand: Hand, rounds: number): void {
   const work = hand.rig.engine.reclaim();
   if (work === undefined) throw new Error('Cannot reclaim: the queue is empty');
   for (let round = 0; round < rounds && !work.step(); round++) {

@@ -1,32 +1,55 @@
 /**
  * Runs: images that were mutated, one after the other, each opened, walked, checked, changed and
- * closed. RAMET_MUTATION=n runs mutation n alone.
+ * closed, and some repaired. RAMET_MUTATION=n runs mutation n alone.
  */
-import { runInNewContext } from 'node:vm';
-import { checkSync } from '../../src/check/index.ts';
+import { createContext, Script } from 'node:vm';
+import { checkSync, repairSync } from '../../src/check/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
 import { Random } from '../../src/testing/index.ts';
 import { ImageEditor } from '../check/image-editor.ts';
-import { goldenImage } from '../format/golden.ts';
+import { BASES, type BaseName } from './bases.ts';
 import { type MutationKind, Target } from './mutate.ts';
+import { recycle, recycling } from './recycled.ts';
 import { attempt, change, Foreign, inspect, livePaths, openImage, type Seen, walk } from './use.ts';
 
 /** A turn that does not end is stopped after this, whatever it does. Nothing is measured by it. */
 const HANG_MS = 20_000;
-/** Bytes that buffers may take, of all that were made and are not collected yet. */
-const MEMORY_MAX = 800 * 2 ** 20;
+/** Bytes of buffers and objects, of all that were made and are not collected yet. */
+const MEMORY_MAX = 1200 * 2 ** 20;
+/** One image in so many is changed, one is checked again after that, one is repaired. */
+const CHANGED = 3;
+const CHECKED = 9;
+const REPAIRED = 10;
+/** Images of one turn: to watch over a turn costs as much as an image. */
+const BATCH = 50;
 
-/** The image that is mutated: 1 MiB with every structure in it, see golden.ts. */
-export const TARGET = new Target(goldenImage());
+/** How often a base is mutated. A log that reserves or shares ranges makes a mount slow. */
+const DRAWN: readonly BaseName[] = [
+  ...Array.from(
+    { length: 10 },
+    () => ['tiny', 'files', 'clones', 'work', 'groups'] as const,
+  ).flat(),
+  'log',
+];
+
+const targets = new Map<BaseName, Target>();
+
+export function targetOf(name: BaseName): Target {
+  const target = targets.get(name) ?? new Target(BASES[name]());
+  targets.set(name, target);
+  return target;
+}
 
 /** What the image says: as it is, and as its older roots have it, to which a mount falls back. */
 export function truths(image: Uint8Array): Seen[] {
   const seen: Seen[] = [];
+  const roots = Math.min(4, new ImageEditor(image).superblock.state.txg);
   let bytes = new Uint8Array(image);
-  for (let opens = true; opens && seen.length < 4; ) {
-    const failed = attempt('open', () => seen.push(readAll(bytes).seen));
-    opens = failed === undefined;
-    if (opens) bytes = withoutNewest(bytes);
+  for (let i = 0; i < roots; i++) {
+    if (i > 0) bytes = withoutNewest(bytes);
+    const found = readAll(bytes);
+    if (found.failed !== undefined) break;
+    seen.push(found.seen);
   }
   return seen;
 }
@@ -39,20 +62,36 @@ function withoutNewest(image: Uint8Array): Uint8Array<ArrayBuffer> {
   return editor.bytes;
 }
 
+/** What the image was before something that must not change it. */
+let kept = new Uint8Array(0);
+
+/** Runs `body`, which must leave the bytes as they are. */
+function unchanged(bytes: Uint8Array, doing: string, body: () => void): void {
+  if (kept.length !== bytes.length) kept = new Uint8Array(bytes.length);
+  kept.set(bytes);
+  body();
+  if (Buffer.compare(kept, bytes) !== 0) throw new Foreign(`${doing} has changed the image`);
+}
+
+/** What was read, or the errno with which it does not open. */
+interface Read {
+  readonly seen: Seen;
+  readonly failed: string | undefined;
+}
+
 /** Opens an image read-only and reads everything. What was read is nothing if it does not open. */
-export function readAll(bytes: Uint8Array): { seen: Seen; failed: string | undefined } {
-  const before = bytes.slice();
+export function readAll(bytes: Uint8Array<ArrayBuffer>, random?: Random): Read {
   let seen: Seen = new Map();
-  const device = MemoryDevice.from(bytes);
-  const failed = attempt('open', () => {
-    const volume = openImage(device, true);
-    seen = walk(volume);
-    inspect(volume, livePaths(seen).slice(0, 5));
-    volume.closeSync();
+  let failed: string | undefined;
+  unchanged(bytes, 'reading', () => {
+    failed = attempt('open', () => {
+      const volume = openImage(new MemoryDevice({ buffer: bytes.buffer }), true);
+      seen = walk(volume);
+      if (random !== undefined) inspect(volume, random.shuffle(livePaths(seen)).slice(0, 2));
+      volume.closeSync();
+    });
   });
-  const after = new Uint8Array(before.length);
-  device.read(0, after);
-  if (Buffer.compare(before, after) !== 0) throw new Foreign('reading has changed the image');
+  recycle();
   return { seen, failed };
 }
 
@@ -67,19 +106,46 @@ export function lie(seen: Seen, among: readonly Seen[]): string | undefined {
   return lies.includes(undefined) ? undefined : lies[0];
 }
 
-/** Reads, checks, changes and closes an image. */
-function useAll(bytes: Uint8Array, number: number): Seen {
-  const { seen, failed } = readAll(bytes);
-  mustNotThrow('check', () => checkSync(MemoryDevice.from(bytes)));
-  const device = MemoryDevice.from(bytes.slice());
-  const again = attempt('open', () => {
+/** Reads and checks an image, and changes or repairs some. */
+function useAll(bytes: Uint8Array<ArrayBuffer>, number: number): Seen {
+  const random = new Random(number);
+  const { seen, failed } = readAll(bytes, random);
+  mustNotThrow('check', () => checkSync(new MemoryDevice({ buffer: bytes.buffer })));
+  if (random.below(REPAIRED) === 0) repairIt(bytes, seen);
+  if (random.below(CHANGED) === 0) changeIt(bytes, { seen, failed }, random);
+  return seen;
+}
+
+function changeIt(bytes: Uint8Array, before: Read, random: Random): void {
+  const device = MemoryDevice.from(bytes);
+  const failed = attempt('open', () => {
     const volume = openImage(device, false);
-    change(volume, livePaths(seen), new Random(number));
+    change(volume, livePaths(before.seen), random);
     attempt('close', () => volume.closeSync());
+    if (random.below(CHECKED / CHANGED) > 0) return;
     mustNotThrow('check after changes', () => checkSync(device));
   });
-  if (failed !== undefined && again === undefined) throw new Foreign('only writing opens it');
-  return seen;
+  recycle();
+  // A log that cannot be replayed in memory alone is EROFS.
+  if (failed === undefined && before.failed !== undefined && before.failed !== 'EROFS') {
+    throw new Foreign('only writing opens it');
+  }
+}
+
+/** A repair takes nothing away that could be read, and leaves nothing to be done by another. */
+function repairIt(bytes: Uint8Array, before: Seen): void {
+  const image = new Uint8Array(bytes);
+  const device = new MemoryDevice({ buffer: image.buffer });
+  mustNotThrow('repair', () => repairSync(device));
+  const { seen } = readAll(image);
+  for (const [key, value] of before) {
+    if (!value.startsWith('= ') || seen.get(key) === value) continue;
+    throw new Foreign(`repair: ${key} was ${value} and is ${seen.get(key)}`);
+  }
+  mustNotThrow('second repair', () => {
+    const { done } = repairSync(device);
+    if (done.length > 0) throw new Error(`a second repair had to ${done.join(', ')}`);
+  });
 }
 
 function mustNotThrow(doing: string, body: () => unknown): void {
@@ -97,24 +163,48 @@ function mustNotThrow(doing: string, body: () => unknown): void {
 export function tryMutations(
   kind: MutationKind,
   { first, count }: { first: number; count: number },
-  judge: (seen: Seen) => string | undefined,
+  judge: (seen: Seen, base: BaseName) => string | undefined,
 ): void {
+  recycling();
   const only = process.env['RAMET_MUTATION'];
-  const numbers = Array.from({ length: count }, (_, i) => first + i);
-  for (const number of only === undefined ? numbers : [Number(only)]) {
-    const { bytes, what } = TARGET.mutation(kind, number);
-    const finding = bounded(() => judge(useAll(bytes, number)));
+  const range = { first: only === undefined ? first : Number(only), count: only ? 1 : count };
+  // An error of ours tells where it is from only when it is looked at alone.
+  Error.stackTraceLimit = only === undefined ? 3 : 50;
+  const end = range.first + range.count;
+  let number = range.first;
+  let what = '';
+  let base: BaseName = 'tiny';
+  const one = (): string | undefined => {
+    base = DRAWN[number % DRAWN.length] as BaseName;
+    const mutation = targetOf(base).mutation(kind, number);
+    what = mutation.what;
+    return judge(useAll(mutation.bytes, number), base);
+  };
+  while (number < end) {
+    const stop = Math.min(end, number + BATCH);
+    const finding = bounded(() => {
+      for (; number < stop; number++) {
+        const found = one();
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    });
     if (finding === undefined) continue;
-    throw new Error(`${kind} mutation, RAMET_MUTATION=${number} (${what}): ${finding}`);
+    throw new Error(`${kind} mutation of ${base}, RAMET_MUTATION=${number} (${what}): ${finding}`);
   }
 }
 
+const turn = createContext({ body: (): string | undefined => undefined });
+const script = new Script('body()');
+
 /** Runs `body` to its end, or to the end of patience. */
-function bounded(body: () => string | undefined): string | undefined {
+export function bounded(body: () => string | undefined): string | undefined {
   try {
-    const finding = runInNewContext('body()', { body }, { timeout: HANG_MS }) as string | undefined;
-    const { arrayBuffers } = process.memoryUsage();
-    return arrayBuffers > MEMORY_MAX ? `${arrayBuffers} bytes of buffers` : finding;
+    turn['body'] = body;
+    const finding = script.runInContext(turn, { timeout: HANG_MS }) as string | undefined;
+    const { arrayBuffers, heapUsed } = process.memoryUsage();
+    const taken = arrayBuffers + heapUsed;
+    return taken > MEMORY_MAX ? `${taken} bytes of memory` : finding;
   } catch (error) {
     return (error as Error).message;
   }
