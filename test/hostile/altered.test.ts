@@ -12,7 +12,6 @@ import { MemoryDevice } from '../../src/device/index.ts';
 import { slotBlock } from '../../src/format/index.ts';
 import { Random } from '../../src/testing/index.ts';
 import { ImageEditor } from '../check/image-editor.ts';
-import { LogImage } from './logs.ts';
 import { recycle, recycling } from './recycled.ts';
 import { bounded, lie, readAll, targetOf, truths } from './runs.ts';
 import { attempt, openImage, type Seen, walk } from './use.ts';
@@ -25,20 +24,7 @@ const CHECKED = 8;
 const BATCH = 100;
 
 const TARGET = targetOf('tiny');
-const TRUTHS = allTruths(TARGET.image);
-
-/** What a mount comes to, however many frames of the log are whole. */
-function allTruths(image: Uint8Array): Seen[] {
-  const log = new LogImage(image);
-  const { logStart, logBlocks } = log.superblock.geometry;
-  const cut = log.frames.map((_, count) => {
-    const bytes = image.slice();
-    bytes.fill(0, logStart * BLOCK_SIZE, (logStart + logBlocks) * BLOCK_SIZE);
-    log.write(bytes, log.frames.slice(0, count));
-    return bytes;
-  });
-  return [image, ...cut].flatMap((each) => truths(each));
-}
+const TRUTHS = truths(TARGET.image);
 
 interface Outcomes {
   whole: number;

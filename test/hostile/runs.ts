@@ -3,17 +3,22 @@
  * closed, and some repaired. RAMET_MUTATION=n runs mutation n alone.
  */
 import { createContext, Script } from 'node:vm';
+import { BLOCK_SIZE } from '../../src/base/index.ts';
 import { checkSync, repairSync } from '../../src/check/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
 import { Random } from '../../src/testing/index.ts';
 import { ImageEditor } from '../check/image-editor.ts';
 import { BASES, type BaseName } from './bases.ts';
+import { LogImage } from './logs.ts';
 import { type MutationKind, Target } from './mutate.ts';
 import { recycle, recycling } from './recycled.ts';
 import { attempt, change, Foreign, inspect, livePaths, openImage, type Seen, walk } from './use.ts';
 
-/** A turn that does not end is stopped after this, whatever it does. Nothing is measured by it. */
-const HANG_MS = 20_000;
+/**
+ * A turn that does not end is stopped after this, whatever it does. Nothing is measured by it: a
+ * turn is a batch of images, and others may be using the machine.
+ */
+const HANG_MS = 240_000;
 /** Bytes of buffers and objects, of all that were made and are not collected yet. */
 const MEMORY_MAX = 1200 * 2 ** 20;
 /** One image in so many is changed, one is checked again after that, one is repaired. */
@@ -40,8 +45,24 @@ export function targetOf(name: BaseName): Target {
   return target;
 }
 
-/** What the image says: as it is, and as its older roots have it, to which a mount falls back. */
+/**
+ * What the image says: as it is, as its older roots have it, to which a mount falls back, and as a
+ * log has it that ends earlier: a frame that is damaged looks like one that was never completed.
+ */
 export function truths(image: Uint8Array): Seen[] {
+  const log = new LogImage(image);
+  const { logStart, logBlocks } = log.superblock.geometry;
+  const cut = log.frames.map((_, count) => {
+    const bytes = image.slice();
+    bytes.fill(0, logStart * BLOCK_SIZE, (logStart + logBlocks) * BLOCK_SIZE);
+    log.write(bytes, log.frames.slice(0, count));
+    return bytes;
+  });
+  return [image, ...cut].flatMap(rootsOf);
+}
+
+/** What each root of an image says, newest first. */
+function rootsOf(image: Uint8Array): Seen[] {
   const seen: Seen[] = [];
   const roots = Math.min(4, new ImageEditor(image).superblock.state.txg);
   let bytes = new Uint8Array(image);
