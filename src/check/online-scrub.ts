@@ -183,6 +183,9 @@ export class OnlineScrub {
   *#copyAgain(block: number, { table, session, seed }: Walked): Answer<boolean> {
     const isSecond = table.use(block) === Use.COPY;
     const first = isSecond ? block - 1 : block;
+    // A block that is used for something else too is not what it seems to be.
+    const disputed = session.issues.found.has('role-conflict');
+    if (disputed || table.use(first + 1) !== Use.COPY) return false;
     const wanted = table.checksum(first);
     const good = yield* session.readRun(isSecond ? first : first + 1, 1);
     if (good instanceof Error || checksum32(good, seed) !== wanted) return false;

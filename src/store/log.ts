@@ -9,11 +9,10 @@
  * J1. Frames hold mutations in order, without gaps: a frame is written only after the flush of the
  *     one before it has succeeded. So only the last frame can be torn.
  * J2. What is left of txg N goes into a frame of its own before anything of N + 1, unless the
- *     superblock of N is durable by then.
+ *     superblock of N is durable by then. So the first frame after a root belongs to the txg after
+ *     it; where nothing was done in that txg, the next one waits until its superblock is durable. A
+ *     mount of a root whose successor was lost takes no frame of what came after that.
  * J3. Frames from the tail of the newest durable superblock on are not overwritten.
- *     So the first frame after a root belongs to the txg after it; where nothing was done in that
- *     txg, the next one waits until its superblock is durable. A mount of a root whose successor
- *     was lost takes no frame of what came after that.
  * J4. The data that a `write` names reached the device before its frame was written; one flush
  *     covers both, and the checksums in the record tell whether it did.
  *
