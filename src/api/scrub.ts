@@ -10,7 +10,6 @@ import {
 } from '../check/index.ts';
 import { type Device, run } from '../device/index.ts';
 import type { Driver } from '../drive/index.ts';
-import { SUPERBLOCKS } from '../format/index.ts';
 import type { Engine } from '../volume/index.ts';
 
 export interface ScrubOptions extends ScrubRequest {
@@ -91,10 +90,9 @@ class Host implements ScrubHost {
   async renew(groups: readonly number[]): Promise<void> {
     const { engine, driver } = this.#parts;
     for (const group of groups) engine.store.groups.renew(group);
-    for (let place = 0; place < SUPERBLOCKS; place++) {
-      engine.store.renewal = true;
-      await driver.start(engine.commit());
-    }
+    const { ring } = engine.store;
+    ring.renew();
+    while (ring.isTurning) await driver.start(engine.commit());
   }
 
   failed(error: Error): void {

@@ -5,10 +5,10 @@ import type { ScrubReport } from '../check/index.ts';
 import type { Device } from '../device/index.ts';
 import { type DefragReport, defragment } from './calls/defrag.ts';
 import { asNodeError } from './errors.ts';
-import { FileRanges } from './file-ranges.ts';
 import { type PathArgument, pathText } from './path.ts';
 import { run, runAsync } from './procedure.ts';
 import { type ScrubOptions, scrub } from './scrub.ts';
+import { VolumeSize } from './volume-size.ts';
 
 export interface LongOptions {
   /** Ends the call with the signal's reason, at its next wait. */
@@ -22,7 +22,7 @@ export interface DefragOptions extends LongOptions {
 
 const NOTHING = (): void => {};
 
-export abstract class Upkeep extends FileRanges {
+export abstract class Upkeep extends VolumeSize {
   protected abstract readonly device: Device;
 
   /**

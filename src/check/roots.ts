@@ -3,7 +3,7 @@
  *
  * The mount rule: of all superblocks that are whole, at the start of the image and where they say
  * its end is, the newest one whose group index and meta root verify. It is told again here, and not
- * asked of the code that mounts.
+ * asked of the code that mounts. While the size of a volume changes, they name several ends.
  */
 import { BLOCK_SIZE, checksum32, checksum64, wordsOf } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';
@@ -52,8 +52,8 @@ export interface Place {
 export class RootFinder {
   /** Undefined if there is no volume, or none that can be checked: an issue says why. */
   root: Root | undefined;
-  /** Every place of the ring, at both ends. */
-  readonly places: Place[] = [];
+  /** Every place of the ring, at the start and where the newest superblock of the place ends. */
+  places: readonly Place[] = [];
   readonly #session: Session;
   readonly #issues: IssueList;
 
@@ -71,11 +71,12 @@ export class RootFinder {
       issues.add('no-volume', { finding: `the image has ${device.size} bytes` });
       return;
     }
-    const found = this.places;
+    const found: Place[] = [];
     yield* this.#read(0, found);
-    const known = found.find(({ superblock }) => superblock !== undefined)?.superblock;
-    const end = known?.geometry.blockCount ?? deviceBlocks;
-    if (end <= deviceBlocks) yield* this.#read(superblockPlace(end, 0, 1), found);
+    const stated = new Set(found.flatMap((place) => place.superblock?.geometry.blockCount ?? []));
+    for (const end of stated.size === 0 ? [deviceBlocks] : stated) {
+      if (end <= deviceBlocks) yield* this.#read(superblockPlace(end, 0, 1), found);
+    }
     const newest = newestOf(found);
     if (newest === undefined) {
       this.#reportNone(found);
@@ -86,8 +87,12 @@ export class RootFinder {
       issues.add('image-cut', { size: device.size, wanted });
       return;
     }
-    this.#reportPlaces(found, newest);
-    yield* this.#choose(candidates(found, newest));
+    this.places = counting(found, newest);
+    this.#reportPlaces(this.places, newest);
+    const roots = candidates(found, newest);
+    yield* this.#choose(
+      roots.filter(({ superblock }) => superblock.geometry.blockCount <= deviceBlocks),
+    );
   }
 
   *#read(first: number, into: Place[]): Steps {
@@ -97,8 +102,11 @@ export class RootFinder {
     blocks.forEach((block, ring) => {
       const bytes = reader.bytes.slice(reader.at(ring), reader.at(ring) + BLOCK_SIZE);
       const error = reader.error(ring);
-      const decoded: Superblock | SuperblockFault =
+      let decoded: Superblock | SuperblockFault =
         error === undefined ? decodeSane(bytes) : { kind: 'damaged', finding: error.message };
+      if (!isFault(decoded) && first > 0 && !isCopyAt(decoded, block, ring)) {
+        decoded = { kind: 'damaged', finding: 'it says that the volume ends elsewhere' };
+      }
       into.push({
         block,
         ring,
@@ -196,6 +204,24 @@ export class RootFinder {
   }
 }
 
+/** Of each place of the ring, the first block and the one where the newest has its second copy. */
+function counting(found: readonly Place[], newest: Superblock): Place[] {
+  const id = imageSeed(newest.uuid);
+  return found.filter(({ block, ring }, i) => {
+    if (i < SUPERBLOCKS) return true;
+    const own = found.filter(
+      ({ ring: other, superblock }) =>
+        other === ring && superblock !== undefined && imageSeed(superblock.uuid) === id,
+    );
+    return isCopyAt(newestOf(own) ?? newest, block, ring);
+  });
+}
+
+/** True if the superblock of a place of the ring has its second copy in `block`. */
+function isCopyAt({ geometry }: Superblock, block: number, ring: number): boolean {
+  return superblockPlace(geometry.blockCount, ring, 1) === block;
+}
+
 interface Index {
   readonly bytes: Uint8Array;
   /** First block of a copy that is damaged while the other is not. */
@@ -235,6 +261,9 @@ function candidates(found: readonly Place[], newest: Superblock): Candidate[] {
   return [...byTxg.values()].sort((a, b) => b.superblock.state.txg - a.superblock.state.txg);
 }
 
+/** The size apart. */
 function sameLayout(left: Geometry, right: Geometry): boolean {
-  return (Object.keys(left) as (keyof Geometry)[]).every((key) => left[key] === right[key]);
+  const { blockCount, groupCount } = right;
+  const resized: Geometry = { ...left, blockCount, groupCount };
+  return (Object.keys(right) as (keyof Geometry)[]).every((key) => resized[key] === right[key]);
 }

@@ -23,6 +23,11 @@ export const VOLUME_BLOCKS_MIN = 64;
 /** 16 TiB, so that a block's index fits 32 bits. */
 export const VOLUME_BLOCKS_MAX = 2 ** 32;
 
+/** Blocks without a fixed place that the first group and the last one have at least. */
+const ROOM_MIN = 16;
+/** How many times its size a volume may grow to, if the first group has room for the index. */
+const GROWTH = 16;
+
 export interface Geometry {
   readonly blockCount: number;
   readonly groupBlocks: number;
@@ -63,19 +68,15 @@ export function planGeometry(request: GeometryRequest): Geometry {
     countSlotBlocks,
   );
   const groupCount = Math.ceil(blockCount / groupBlocks);
-  const indexBlocks = Math.ceil((groupCount * INDEX_ENTRY_SIZE) / BLOCK_SIZE);
+  const indexBlocks = plannedIndexBlocks(groupCount, groupBlocks);
   const logBlocks = request.logBlocks ?? defaultLogBlocks(blockCount, groupBlocks);
   const indexStart = (SUPERBLOCKS + 2 * countSlotBlocks) as Block;
   const logStart = (indexStart + 4 * indexBlocks) as Block;
-  const fixed = logStart + logBlocks + SUPERBLOCKS;
-  if (
-    !Number.isInteger(logBlocks) ||
-    logBlocks < 2 ||
-    fixed + 16 > Math.min(blockCount, groupBlocks)
-  ) {
+  const needed = logStart + logBlocks + SUPERBLOCKS + ROOM_MIN;
+  if (!Number.isInteger(logBlocks) || logBlocks < 2 || needed > Math.min(blockCount, groupBlocks)) {
     throw argumentError(
       `Cannot lay out the volume: a log of ${logBlocks} blocks leaves no room in a first group ` +
-        `of ${Math.min(blockCount, groupBlocks)} blocks, ${fixed + 16} are needed`,
+        `of ${Math.min(blockCount, groupBlocks)} blocks, ${needed} are needed`,
     );
   }
   return {
@@ -91,13 +92,31 @@ export function planGeometry(request: GeometryRequest): Geometry {
   };
 }
 
+/**
+ * The largest layout of at most `blocks` blocks for a volume that is laid out: only its end moves.
+ * Undefined if there is none.
+ */
+export function resizedGeometry(geometry: Geometry, blocks: number): Geometry | undefined {
+  const { groupBlocks, countSlotBlocks } = geometry;
+  const blockCount = withoutShortGroup(blocks, groupBlocks, countSlotBlocks);
+  const groupCount = Math.ceil(blockCount / groupBlocks);
+  const least = Math.max(VOLUME_BLOCKS_MIN, groupReserved(geometry, 0) + SUPERBLOCKS + ROOM_MIN);
+  if (blockCount < least || blockCount > blocksMax(geometry)) return undefined;
+  return { ...geometry, blockCount, groupCount };
+}
+
+/** Blocks that the volume may have at the most: its group index holds no more groups. */
+export function blocksMax({ indexBlocks, groupBlocks }: Geometry): number {
+  return Math.min(VOLUME_BLOCKS_MAX, indexEntries(indexBlocks) * groupBlocks);
+}
+
 /** True if everything with a fixed place lies where it belongs, and nothing on anything else. */
 export function isSound(geometry: Geometry): boolean {
   const { indexStart, indexBlocks, logStart, groupCount, countSlotBlocks } = geometry;
   const last = groupCount - 1;
   return (
     indexStart === SUPERBLOCKS + 2 * countSlotBlocks &&
-    indexBlocks * BLOCK_SIZE >= groupCount * INDEX_ENTRY_SIZE &&
+    indexEntries(indexBlocks) >= groupCount &&
     logStart === indexStart + 4 * indexBlocks &&
     groupReserved(geometry, 0) <= groupLength(geometry, 0) &&
     groupReserved(geometry, last) + SUPERBLOCKS <= groupLength(geometry, last)
@@ -157,9 +176,27 @@ function usableBlocks(blocks: number, groupBlocks: number, countSlotBlocks: numb
         `at most ${VOLUME_BLOCKS_MAX * BLOCK_SIZE} are supported`,
     );
   }
+  return withoutShortGroup(blocks, groupBlocks, countSlotBlocks);
+}
+
+function withoutShortGroup(blocks: number, groupBlocks: number, countSlotBlocks: number): number {
   const rest = blocks % groupBlocks;
-  const least = 2 * countSlotBlocks + SUPERBLOCKS + 16;
+  const least = 2 * countSlotBlocks + SUPERBLOCKS + ROOM_MIN;
   return blocks > groupBlocks && rest > 0 && rest < least ? blocks - rest : blocks;
+}
+
+/**
+ * The index is as long for ever as it is made, so it is made for a volume of 16 times the size; but
+ * of the first group all of it takes no more than a sixteenth, unless it has to.
+ */
+function plannedIndexBlocks(groupCount: number, groupBlocks: number): number {
+  const groupsMax = Math.min(GROWTH * groupCount, VOLUME_BLOCKS_MAX / groupBlocks);
+  const [least, wanted] = [groupCount, groupsMax].map((n) => Math.ceil(n / indexEntries(1)));
+  return Math.max(least as number, Math.min(wanted as number, groupBlocks / 64));
+}
+
+function indexEntries(blocks: number): number {
+  return (blocks * BLOCK_SIZE) / INDEX_ENTRY_SIZE;
 }
 
 /** Small volumes get small groups, so that their counts do not eat them. */

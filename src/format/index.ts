@@ -20,6 +20,7 @@ export {
   RECLAIM_SLOT,
 } from './entries.ts';
 export {
+  blocksMax,
   countSlotSize,
   countSlotStart,
   type Geometry,
@@ -31,6 +32,7 @@ export {
   indexPlace,
   isFixedBlock,
   planGeometry,
+  resizedGeometry,
   SUPERBLOCKS,
   superblockPlace,
   VOLUME_BLOCKS_MAX,

@@ -49,6 +49,8 @@ export class Commit extends PlannedOperation<Txg> {
   #frames: Frame[] = [];
   #freed: Block[] = [];
   #superblock: Uint8Array = new Uint8Array(0);
+  /** Of the volume, as the superblock has it. */
+  #blockCount = 0;
   #txg = 0 as Txg;
 
   /** `previous` is a commit that has closed and not ended: this one comes after it. */
@@ -111,15 +113,16 @@ export class Commit extends PlannedOperation<Txg> {
   }
 
   #hasChanges(): boolean {
-    const { readOnly, dirty, groups, space, log, renewal } = this.#store;
+    const { readOnly, dirty, groups, space, log, ring } = this.#store;
     if (readOnly) return false;
-    return renewal || dirty.count > 0 || groups.hasChanges || space.pending > 0 || log.moved;
+    const unfinished = log.moved || ring.isTurning;
+    return dirty.count > 0 || groups.hasChanges || space.pending > 0 || unfinished;
   }
 
   #close(): void {
     const store = this.#store;
     store.client.seal();
-    store.renewal = false;
+
     this.#txg = store.txg;
     this.#frames = store.dirty.close();
     this.#freed = store.space.close();
@@ -133,6 +136,7 @@ export class Commit extends PlannedOperation<Txg> {
     state.logTail = log.head;
     state.logSequence = log.sequence;
     this.#superblock = encodeSuperblock({ ...store.superblock, state });
+    this.#blockCount = store.superblock.geometry.blockCount;
     store.txg = (store.txg + 1) as Txg;
     this.#phase = Phase.WRITE;
     this.closed = true;
@@ -141,13 +145,14 @@ export class Commit extends PlannedOperation<Txg> {
 
   /** The index goes to the place that the newest root does not use, twice. */
   #closeIndex(): void {
-    const { state, groups, superblock, blocks } = this.#store;
+    const { state, groups, superblock, blocks, ring } = this.#store;
     const bytes = new Uint8Array(groups.index.slice().buffer);
     state.indexPlace = state.indexPlace === 0 ? 1 : 0;
     state.indexChecksum = checksum64(bytes, blocks.seed);
+    const runs = ring.indexRuns(state.indexPlace, bytes);
     for (const copy of [0, 1] as const) {
-      const place = indexPlace(superblock.geometry, state.indexPlace, copy);
-      this.#io.push(new PlainIo('write', place * BLOCK_SIZE, [bytes]));
+      const place = indexPlace(superblock.geometry, state.indexPlace, copy) * BLOCK_SIZE;
+      for (const run of runs) this.#io.push(new PlainIo('write', place + run.at, [run.bytes]));
     }
     state.txg = this.#txg;
     state.committed = timeFromMs(this.#store.now());
@@ -156,10 +161,9 @@ export class Commit extends PlannedOperation<Txg> {
   }
 
   #writeSuperblock(): void {
-    const { blockCount } = this.#store.superblock.geometry;
-    const slot = this.#store.nextSuperblock();
+    const slot = this.#store.ring.next();
     this.#io = ([0, 1] as const).map((copy) => {
-      const place = superblockPlace(blockCount, slot, copy);
+      const place = superblockPlace(this.#blockCount, slot, copy);
       return new PlainIo('write', place * BLOCK_SIZE, [this.#superblock]);
     });
     this.#phase = Phase.SUPERBLOCK;
@@ -171,6 +175,7 @@ export class Commit extends PlannedOperation<Txg> {
     log.committed(this.#txg);
     for (const frame of this.#frames) if (blocks.isDirty(frame)) blocks.clean(frame);
     space.committed(this.#freed);
+    this.#store.written(this.#blockCount);
     groups.trim();
   }
 }

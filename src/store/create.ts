@@ -12,10 +12,7 @@ import {
 import {
   type Geometry,
   type GeometryRequest,
-  groupLength,
-  groupReserved,
   MAGIC,
-  NARROWEST,
   planGeometry,
   SUPERBLOCKS,
   type Superblock,
@@ -23,8 +20,8 @@ import {
   timeFromMs,
   VERSION_MAJOR,
   VERSION_MINOR,
-  writeGroupEntry,
 } from '../format/index.ts';
+import { writeNewEntry } from './group.ts';
 
 export interface CreateOptions extends GeometryRequest {
   readonly uuid: Uint8Array;
@@ -79,12 +76,7 @@ export function newSuperblock(options: CreateOptions): {
 
 function newIndex(geometry: Geometry): Uint32Array {
   const words = new Uint32Array((geometry.indexBlocks * BLOCK_SIZE) / 4);
-  for (let g = 0; g < geometry.groupCount; g++) {
-    const last = g === geometry.groupCount - 1;
-    const fixed = groupReserved(geometry, g) + (last ? SUPERBLOCKS : 0);
-    const free = groupLength(geometry, g) - fixed;
-    writeGroupEntry(words, g, { checksum: 0, free, width: NARROWEST, current: 1, txg: 0 as Txg });
-  }
+  for (let g = 0; g < geometry.groupCount; g++) writeNewEntry(words, geometry, g);
   return words;
 }
 

@@ -29,6 +29,7 @@ import {
   type GroupEntry,
   getCount,
   groupLength,
+  INDEX_ENTRY_WORDS,
   isFixedBlock,
   NARROWEST,
   readGroupEntry,
@@ -37,57 +38,7 @@ import {
   WIDEST,
   writeGroupEntry,
 } from '../format/index.ts';
-
-/** A group whose counts are in memory. */
-export class Group {
-  readonly index: number;
-  /** First block of the group. */
-  readonly start: number;
-  readonly length: number;
-  counts: Uint8Array;
-  width: CountWidth;
-  /** Bit per block, 32 to a word: may be handed out (G2). */
-  readonly idle: Uint32Array;
-  /** Blocks with count 0. */
-  free = 0;
-  /** Bits set in `idle`. */
-  idleCount = 0;
-  /** Counts differ from what the last commit wrote. */
-  changed = false;
-  /** Clock bit for eviction. */
-  used = true;
-
-  constructor(geometry: Geometry, index: number, counts: Uint8Array, width: CountWidth) {
-    this.index = index;
-    this.start = index * geometry.groupBlocks;
-    this.length = groupLength(geometry, index);
-    this.counts = counts;
-    this.width = width;
-    this.idle = new Uint32Array(Math.ceil(this.length / 32));
-    for (let i = 0; i < this.length; i++) {
-      if (getCount(counts, width, i) !== 0) continue;
-      this.idle[i >>> 5] = (this.idle[i >>> 5] as number) | (1 << (i & 31));
-      this.free++;
-    }
-    this.idleCount = this.free;
-  }
-
-  isIdle(i: number): boolean {
-    return ((this.idle[i >>> 5] as number) & (1 << (i & 31))) !== 0;
-  }
-
-  setIdle(i: number): void {
-    assert(!this.isIdle(i), () => `block ${this.start + i} is set idle twice`);
-    this.idle[i >>> 5] = (this.idle[i >>> 5] as number) | (1 << (i & 31));
-    this.idleCount++;
-  }
-
-  clearIdle(i: number): void {
-    assert(this.isIdle(i), () => `block ${this.start + i} is handed out twice`);
-    this.idle[i >>> 5] = (this.idle[i >>> 5] as number) & ~(1 << (i & 31));
-    this.idleCount--;
-  }
-}
+import { Group, newGroup, nextIdle, writeNewEntry } from './group.ts';
 
 export interface GroupsOptions {
   readonly geometry: Geometry;
@@ -105,7 +56,8 @@ export interface CountWrite {
 }
 
 export class Groups {
-  readonly geometry: Geometry;
+  /** Changed by {@link resize} only. */
+  geometry: Geometry;
   /** The index of the open transaction group; entries of changed groups are set when it closes. */
   readonly index: Uint32Array;
   /** Blocks with count 0, in all groups. */
@@ -120,7 +72,7 @@ export class Groups {
   readonly #seed: bigint;
   readonly #groups: (Group | undefined)[];
   readonly #loads = new Map<number, LoadGroup>();
-  readonly #idleCounts: Uint32Array;
+  #idleCounts: Uint32Array;
   readonly #capacity: number;
   #bytes = 0;
   #hand = 0;
@@ -300,6 +252,92 @@ export class Groups {
   }
 
   /**
+   * The end of the volume moves. The counts of the last group, before and after, are in memory. No
+   * block that is new is idle before {@link open}; those that are cut off were withdrawn.
+   */
+  resize(geometry: Geometry): void {
+    const before = this.geometry;
+    this.geometry = geometry;
+    const count = geometry.groupCount;
+    for (let g = count; g < before.groupCount; g++) this.#drop(g);
+    this.#groups.length = count;
+    const idleCounts = new Uint32Array(count);
+    idleCounts.set(this.#idleCounts.subarray(0, count));
+    this.#idleCounts = idleCounts;
+    for (let g = before.groupCount; g < count; g++) {
+      this.free += writeNewEntry(this.index, geometry, g);
+    }
+    const last = Math.min(before.groupCount, count) - 1;
+    const old = this.#groups[last];
+    assert(old !== undefined, 'the counts of the last group are in memory');
+    const group = old.moved(geometry);
+    this.free += group.free - old.free;
+    this.#changed.delete(old);
+    this.#bytes -= footprint(old);
+    this.#enter(group);
+    this.#touch(group);
+  }
+
+  /**
+   * Takes the free blocks from `first` on, all of which are idle, out of what may be handed out.
+   * If `first` is not the first of its group, its counts are in memory. Returns how many they are.
+   */
+  withdraw(first: Block): number {
+    const before = this.idle;
+    this.#forEachFrom(first, (group, from) => {
+      for (let i = nextIdle(group, from); i < group.length; i = nextIdle(group, i + 1)) {
+        this.handOut((group.start + i) as Block);
+      }
+    });
+    for (let g = this.#wholeFrom(first); g < this.geometry.groupCount; g++) {
+      this.idle -= this.#idleCounts[g] as number;
+      this.#idleCounts[g] = 0;
+    }
+    return before - this.idle;
+  }
+
+  /** All blocks from `first` on that have no count may be handed out (again); none of them may. */
+  open(first: Block): void {
+    this.#forEachFrom(first, (group, from) => {
+      for (let i = from; i < group.length; i++) {
+        if (getCount(group.counts, group.width, i) > 0 || group.isIdle(i)) continue;
+        this.makeIdle((group.start + i) as Block);
+      }
+    });
+    for (let g = this.#wholeFrom(first); g < this.geometry.groupCount; g++) {
+      this.#idleCounts[g] = this.freeIn(g);
+      this.idle += this.#idleCounts[g] as number;
+    }
+  }
+
+  /** Blocks of `group` with count 0, in memory or not. */
+  freeIn(group: number): number {
+    return this.#groups[group]?.free ?? readGroupEntry(this.index, group).free;
+  }
+
+  /** Visits the group of which only the blocks from `first` on are meant, if there is one. */
+  #forEachFrom(first: Block, visit: (group: Group, from: number) => void): void {
+    const from = first % this.geometry.groupBlocks;
+    if (from > 0) visit(this.#resident(first), from);
+  }
+
+  #wholeFrom(first: Block): number {
+    return Math.ceil(first / this.geometry.groupBlocks);
+  }
+
+  /** A group that is behind the end now. */
+  #drop(index: number): void {
+    this.free -= this.freeIn(index);
+    const group = this.#groups[index];
+    if (group !== undefined) {
+      this.#changed.delete(group);
+      this.#bytes -= footprint(group);
+    }
+    const at = index * INDEX_ENTRY_WORDS;
+    this.index.fill(0, at, at + INDEX_ENTRY_WORDS);
+  }
+
+  /**
    * Closes the changed groups for a commit: their entries go into the index, and copies of their
    * counts, for the slot that does not hold the present ones, are returned.
    */
@@ -343,7 +381,14 @@ export class Groups {
   /** Called by {@link LoadGroup}. */
   entered(group: Group | undefined, index: number): void {
     this.#loads.delete(index);
-    if (group !== undefined) this.#enter(group);
+    if (group !== undefined && index < this.geometry.groupCount) this.#enter(group);
+  }
+
+  /** The plan waits for counts that are on their way from behind the end. */
+  followBehind(plan: Plan): void {
+    for (const [group, load] of this.#loads) {
+      if (group >= this.geometry.groupCount) plan.followIo(load);
+    }
   }
 
   #enter(group: Group): void {
@@ -381,17 +426,6 @@ export class Groups {
   }
 }
 
-/** A group as it is before anything was ever written to it (G4). */
-export function newGroup(geometry: Geometry, index: number): Group {
-  const length = groupLength(geometry, index);
-  const counts = new Uint8Array(countTableSize(length, NARROWEST));
-  const start = index * geometry.groupBlocks;
-  for (let i = 0; i < length; i++) {
-    if (isFixedBlock(geometry, (start + i) as Block)) setCount(counts, NARROWEST, i, 1);
-  }
-  return new Group(geometry, index, counts, NARROWEST);
-}
-
 /** The index says of a group what cannot be. */
 function indexError(geometry: Geometry, group: number, entry: GroupEntry): CorruptionError {
   const { width, current, free } = entry;
@@ -415,6 +449,7 @@ class LoadGroup extends Io {
   readonly length: number;
   readonly buffers: readonly Uint8Array[];
   readonly #groups: Groups;
+  readonly #geometry: Geometry;
   readonly #group: number;
   readonly #seed: bigint;
   readonly #width: CountWidth;
@@ -425,6 +460,7 @@ class LoadGroup extends Io {
     const { geometry } = groups;
     const entry = readGroupEntry(groups.index, group);
     this.#groups = groups;
+    this.#geometry = geometry;
     this.#group = group;
     this.#seed = seed;
     this.#width = entry.width;
@@ -450,7 +486,7 @@ class LoadGroup extends Io {
       this.#groups.entered(undefined, this.#group);
       return undefined;
     }
-    const { geometry } = this.#groups;
+    const geometry = this.#geometry;
     const counts = bytes.subarray(
       0,
       countTableSize(groupLength(geometry, this.#group), this.#width),

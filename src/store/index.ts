@@ -17,5 +17,6 @@ export { Groups } from './groups.ts';
 export type { LogEnd } from './log.ts';
 export { Mount, type Mounted } from './mount.ts';
 export { type FoundLog, ReadLog } from './read-log.ts';
+export { Resize } from './resize.ts';
 export { noSpace, Space, type SpaceUse } from './space.ts';
 export { Store, type StoreClient, type StoreOptions } from './store.ts';

@@ -4,6 +4,9 @@
  * All copies of the superblock are read, at the start of the image and at its end. The newest one
  * whose own checksum, group index and meta root verify is taken; an older one is taken if the
  * newest was damaged after it had been written.
+ *
+ * While the size of a volume changes its superblocks do not agree where the end is, and each has
+ * its second copy where it says itself.
  */
 import {
   BLOCK_SIZE,
@@ -30,6 +33,7 @@ import {
   slotBlock,
   slotChecksum,
   slotFlags,
+  superblockPlace,
   TWIN,
 } from '../format/index.ts';
 
@@ -46,6 +50,8 @@ export interface Mounted {
   readonly index: Uint32Array;
   /** Its place in the ring. */
   readonly ring: number;
+  /** Blocks that the volume has according to other superblocks, where they say otherwise. */
+  readonly sizes: readonly number[];
   /** What was found damaged on the way, and could be done without. */
   readonly findings: readonly Error[];
 }
@@ -72,6 +78,7 @@ export class Mount extends PlannedOperation<Mounted> {
   readonly #faults: SuperblockFault[] = [];
   readonly #findings: Error[] = [];
   #candidates: Candidate[] = [];
+  #sizes: number[] = [];
   #newestTxg = 0 as Txg;
   #index: Uint32Array | undefined;
 
@@ -98,7 +105,7 @@ export class Mount extends PlannedOperation<Mounted> {
     switch (this.#phase) {
       case Phase.START:
         this.#collect();
-        this.#readEnd();
+        this.#readEnds();
         return false;
       case Phase.END:
         this.#collect();
@@ -116,32 +123,32 @@ export class Mount extends PlannedOperation<Mounted> {
     for (let ring = 0; ring < SUPERBLOCKS; ring++) this.#io.push(reads(first + ring, 1));
   }
 
-  /** Decodes the superblocks that were read. */
+  /** Decodes the superblocks that were read. Those of an end count if they say that it is there. */
   #collect(): void {
-    this.#io.forEach((io, ring) => {
+    this.#io.forEach((io, i) => {
       if (!io.finished) return;
+      const ring = i % SUPERBLOCKS;
       const found = decodeSuperblock(io.buffers[0] as Uint8Array);
       if (isFault(found)) this.#faults.push(found);
       else if (!hasSaneState(found)) {
         this.#faults.push({ kind: 'damaged', finding: 'its counters cannot be' });
-      } else this.#candidates.push({ superblock: found, ring });
+      } else {
+        const { blockCount } = found.geometry;
+        const place = superblockPlace(blockCount, ring, this.#phase === Phase.START ? 0 : 1);
+        if (io.position === place * BLOCK_SIZE) this.#candidates.push({ superblock: found, ring });
+      }
     });
     this.#io = [];
   }
 
-  /** The copies at the end: where any good superblock says, or else at the end of the device. */
-  #readEnd(): void {
+  /** The copies at the end: wherever a good superblock says, or else at the end of the device. */
+  #readEnds(): void {
     this.#phase = Phase.END;
-    const known = this.#candidates[0]?.superblock.geometry.blockCount;
-    const blocks = known ?? roundDown(this.#deviceSize, BLOCK_SIZE) / BLOCK_SIZE;
-    if (blocks * BLOCK_SIZE > this.#deviceSize) {
-      throw new FilesystemError(
-        'EIO',
-        `Cannot mount: the image has ${this.#deviceSize} bytes, ` +
-          `its volume ${blocks * BLOCK_SIZE}; it has been cut off`,
-      );
+    const deviceBlocks = roundDown(this.#deviceSize, BLOCK_SIZE) / BLOCK_SIZE;
+    const stated = new Set(this.#candidates.map((found) => found.superblock.geometry.blockCount));
+    for (const blocks of stated.size === 0 ? [deviceBlocks] : stated) {
+      if (blocks <= deviceBlocks) this.#readSuperblocks(superblockPlace(blocks, 0, 1));
     }
-    this.#readSuperblocks(blocks - SUPERBLOCKS);
   }
 
   /** Newest first. */
@@ -157,13 +164,19 @@ export class Mount extends PlannedOperation<Mounted> {
         superblock.state.txg !== all[i - 1]?.superblock.state.txg,
     );
     const { blockCount } = newest.geometry;
-    if (blockCount * BLOCK_SIZE > this.#deviceSize) {
+    if (!this.#fits(newest)) {
       throw new FilesystemError(
         'EIO',
         `Cannot mount: the image has ${this.#deviceSize} bytes, its volume ` +
           `${blockCount * BLOCK_SIZE}; it has been cut off`,
       );
     }
+    this.#sizes = this.#candidates.map(({ superblock }) => superblock.geometry.blockCount);
+    this.#candidates = this.#candidates.filter(({ superblock }) => this.#fits(superblock));
+  }
+
+  #fits({ geometry }: Superblock): boolean {
+    return geometry.blockCount * BLOCK_SIZE <= this.#deviceSize;
   }
 
   #readIndex(): false {
@@ -230,6 +243,7 @@ export class Mount extends PlannedOperation<Mounted> {
       rootTxg: superblock.state.txg,
       index: this.#index as Uint32Array,
       ring,
+      sizes: this.#sizes.filter((blocks) => blocks !== superblock.geometry.blockCount),
       findings: this.#findings,
     });
   }

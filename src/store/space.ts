@@ -23,7 +23,8 @@ import {
 } from '../base/index.ts';
 import type { BlockCache } from '../cache/index.ts';
 import { groupReserved } from '../format/index.ts';
-import type { Group, Groups } from './groups.ts';
+import { type Group, nextIdle } from './group.ts';
+import type { Groups } from './groups.ts';
 
 /**
  * What space is asked for: ordinary work, work that frees more than it takes, now or later, or the
@@ -63,8 +64,10 @@ export class Space {
   unwritten: number;
   readonly groups: Groups;
   /** Blocks that only deleting may use (A3), and those of them that only reclaiming may. */
-  readonly kept: number;
-  readonly #keptLast: number;
+  kept = 0;
+  #keptLast = 0;
+  /** Blocks that become idle with the next commit, since the volume is larger by then. */
+  incoming = 0;
   /**
    * Walks under way that keep slots across turns. While there are any, nothing that was freed
    * becomes idle, so that what such a slot names stays what it was.
@@ -83,8 +86,7 @@ export class Space {
     this.groups = groups;
     this.#blocks = blocks;
     const { geometry } = groups;
-    this.kept = keptOf(geometry.blockCount);
-    this.#keptLast = Math.floor(this.kept / 4);
+    this.resized();
     this.#nodeCursor = groupReserved(geometry, 0);
     const ahead = Math.max(geometry.groupBlocks, geometry.blockCount) / 16;
     this.#dataCursor = Math.min(
@@ -95,7 +97,14 @@ export class Space {
 
   /** Blocks that were freed and are not idle yet. */
   get pending(): number {
-    return this.#freedNow.length + this.#freedBefore.length;
+    return this.#freedNow.length + this.#freedBefore.length + this.incoming;
+  }
+
+  /** The volume has another size, and all that is new of it may be handed out. */
+  resized(): void {
+    this.incoming = 0;
+    this.kept = keptOf(this.groups.geometry.blockCount);
+    this.#keptLast = Math.floor(this.kept / 4);
   }
 
   /** Blocks that ordinary work could still be promised, once everything pending is idle. */
@@ -307,19 +316,6 @@ function findRun(
   }
   if (bestLength === 0) return undefined;
   return { block: (group.start + bestAt) as Block, length: bestLength };
-}
-
-/** Index of the first idle block from `from` on; `group.length` if there is none. */
-function nextIdle(group: Group, from: number): number {
-  const { idle, length } = group;
-  let word = from >>> 5;
-  if (from >= length) return length;
-  let bits = (idle[word] as number) & (-1 << (from & 31));
-  while (bits === 0) {
-    if (++word >= idle.length) return length;
-    bits = idle[word] as number;
-  }
-  return Math.min(length, word * 32 + (31 - Math.clz32(bits & -bits)));
 }
 
 /** Nothing more can be had, whatever is committed or reclaimed. */

@@ -20,6 +20,7 @@ import {
 import { type BlockCache, type BlockKind, LoadFlag } from '../cache/index.ts';
 import {
   DIRTY,
+  type Geometry,
   KIND_MASK,
   NOCSUM,
   SUPERBLOCKS,
@@ -29,6 +30,7 @@ import {
   slotChecksum,
   slotFlags,
   slotHasBlock,
+  superblockPlace,
   TWIN,
   type VolumeState,
 } from '../format/index.ts';
@@ -36,6 +38,7 @@ import { Commit } from './commit.ts';
 import { FlushLog } from './flush-log.ts';
 import { Groups } from './groups.ts';
 import { IntentLog } from './log.ts';
+import { Ring } from './ring.ts';
 import { noSpace, Space, type SpaceUse } from './space.ts';
 import { DirtyList } from './transaction.ts';
 
@@ -60,6 +63,8 @@ export interface StoreOptions {
   readonly ring: number;
   /** The txg of the root that was mounted, if a newer one was passed over. */
   readonly rootTxg?: number | undefined;
+  /** Blocks that the volume has according to other superblocks, where they say otherwise. */
+  readonly sizes?: readonly number[] | undefined;
   readonly readOnly: boolean;
   /** Bytes for counts. */
   readonly countCapacity: number;
@@ -75,7 +80,8 @@ const FORCED_COMMITS = 3;
 
 export class Store {
   readonly blocks: BlockCache;
-  readonly superblock: Superblock;
+  /** What a volume is from its beginning to its end; only its size may change. */
+  superblock: Superblock;
   readonly groups: Groups;
   readonly space: Space;
   readonly dirty: DirtyList;
@@ -87,8 +93,6 @@ export class Store {
    * after a crash begins with the first frame again.
    */
   recovering = false;
-  /** The next commit is made even if nothing has changed. */
-  renewal = false;
   /** What the next commit writes; the counters in it are always current. */
   readonly state: VolumeState;
   /** Number of the open transaction group. */
@@ -99,11 +103,16 @@ export class Store {
   failure: Error | undefined;
   /** Set while mutations have to wait: the commit or the clone that holds them up. */
   gate: Operation<unknown> | undefined;
+  /** The operation that is moving the end of the volume. */
+  moving: Operation<unknown> | undefined;
   client!: StoreClient;
   #commit: Commit | undefined;
   #flush: FlushLog | undefined;
-  /** Place in the ring of the newest superblock. */
-  #ring: number;
+  readonly ring: Ring;
+  /** Sizes that other superblocks had when the volume was mounted. */
+  readonly #sizes: readonly number[];
+  /** Where what is new of a larger volume begins, until it may be handed out. */
+  #opening: Block | undefined;
   /** Per frame: its block is written twice. */
   readonly #twins: Uint8Array;
 
@@ -128,7 +137,9 @@ export class Store {
     const moved = (options.rootTxg ?? state.txg) < state.txg;
     this.log.goOn({ head: state.logTail, sequence: state.logSequence, moved });
     this.#twins = new Uint8Array(this.blocks.frameCount);
-    this.#ring = options.ring;
+    this.ring = new Ring(options.ring);
+    this.#sizes = options.sizes ?? [];
+    if (this.#sizes.length > 0) this.ring.turn();
     this.dirtyLimit = Math.min(16384, this.blocks.frameCount >>> 2);
   }
 
@@ -339,10 +350,52 @@ export class Store {
     return this.#twins[frame] === 1;
   }
 
-  /** The place after the newest superblock; the caller writes there. */
-  nextSuperblock(): number {
-    this.#ring = (this.#ring + 1) % SUPERBLOCKS;
-    return this.#ring;
+  /**
+   * The volume ends elsewhere from now on. What is new of it is handed out once a root is durable
+   * that has it, so that the log names it in no root that has not.
+   */
+  resize(geometry: Geometry): void {
+    const { blockCount } = this.superblock.geometry;
+    const { groups, space, ring } = this;
+    const idle = groups.free;
+    this.superblock = { ...this.superblock, geometry };
+    groups.resize(geometry);
+    ring.turn();
+    if (geometry.blockCount < blockCount) {
+      space.resized();
+      return;
+    }
+    this.#opening = blockCount as Block;
+    for (const block of copiesAt(blockCount)) ring.hold(block);
+    space.incoming = groups.free - idle - SUPERBLOCKS;
+  }
+
+  /** A superblock is durable that says that the volume has `blockCount` blocks. */
+  written(blockCount: number): void {
+    const { geometry } = this.superblock;
+    if (blockCount !== geometry.blockCount) return;
+    for (const block of this.ring.written()) this.groups.makeIdle(block);
+    if (this.#opening === undefined) return;
+    this.groups.open(this.#opening);
+    this.#opening = undefined;
+    this.space.resized();
+  }
+
+  /** Holds what other superblocks take for the end (S4). Part of every mount. False: needs. */
+  holdEnds(plan: Plan): boolean {
+    const { groups, superblock, ring } = this;
+    const { geometry } = superblock;
+    const places = this.#sizes
+      .filter((blocks) => blocks < geometry.blockCount)
+      .flatMap((blocks) => copiesAt(blocks));
+    for (const block of places) groups.wantBlock(block, plan);
+    if (!plan.ready) return false;
+    for (const block of places) {
+      if (!groups.isIdle(block)) continue;
+      groups.handOut(block);
+      ring.hold(block);
+    }
+    return true;
   }
 
   /** Word of the first word of a frame. */
@@ -354,4 +407,9 @@ export class Store {
   latch(error: Error): void {
     this.failure ??= error;
   }
+}
+
+/** Where a volume of this many blocks has the second copies of its superblocks. */
+function copiesAt(blockCount: number): Block[] {
+  return Array.from({ length: SUPERBLOCKS }, (_, ring) => superblockPlace(blockCount, ring, 1));
 }

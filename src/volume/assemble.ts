@@ -16,6 +16,8 @@ export interface VolumeParts {
   readonly ring: number;
   /** The txg of the root, if it is not that of the superblock: a newer one was passed over. */
   readonly rootTxg?: number;
+  /** Blocks that the volume has according to other superblocks, where they say otherwise. */
+  readonly sizes?: readonly number[] | undefined;
 }
 
 export interface EngineOptions {
@@ -34,18 +36,10 @@ export interface EngineOptions {
 
 /** An engine that nobody drives yet. */
 export function assembleEngine(parts: VolumeParts, options: EngineOptions): Engine {
-  const { superblock, index, ring, rootTxg } = parts;
+  const { superblock, index, ring, rootTxg, sizes } = parts;
   const { cacheBytes, countCapacity, vnodeLimit, readOnly, now } = options;
   const blocks = new BlockCache({ capacity: cacheBytes, seed: imageSeed(superblock.uuid) });
-  const store = new Store({
-    blocks,
-    superblock,
-    index,
-    ring,
-    rootTxg,
-    readOnly,
-    countCapacity,
-    now,
-  });
+  const root = { superblock, index, ring, rootTxg, sizes };
+  const store = new Store({ blocks, ...root, readOnly, countCapacity, now });
   return new Engine(store, vnodeLimit, options.extentBlocks);
 }

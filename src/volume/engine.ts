@@ -238,6 +238,7 @@ export class Engine implements StoreClient {
       if (found.includes(false)) return undefined;
       const last = this.trees.lastKey(this.queue.entries, plan);
       if (last === undefined) return undefined;
+      if (!this.store.holdEnds(plan)) return undefined;
       this.reclaimer.startAfter(last);
       return true;
     });

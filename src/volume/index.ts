@@ -10,6 +10,7 @@ export {
   newSuperblock,
   Probe,
   ReadLog,
+  Resize,
   Wipe,
 } from '../store/index.ts';
 export { assembleEngine, type EngineOptions, type VolumeParts } from './assemble.ts';

@@ -7,7 +7,7 @@ import { MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { InodeKind, type Mutation } from '../../src/format/index.ts';
 import { Writeback } from '../../src/iomap/index.ts';
-import type { Group } from '../../src/store/groups.ts';
+import type { Group } from '../../src/store/group.ts';
 import { CrashDevice, dropAll } from '../../src/testing/index.ts';
 import { lookup, type Vnode, WriteFile } from '../../src/volume/index.ts';
 import { COMMON } from '../api/bench.ts';

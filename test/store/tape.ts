@@ -11,6 +11,7 @@ import { CrashDevice, crashChoices, type Random } from '../../src/testing/index.
 
 export type Call =
   | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'grow'; readonly size: number }
   | { readonly kind: 'flush' };
 
 export function isSuperblock(call: Call, size: number): boolean {
@@ -84,8 +85,9 @@ export class TapeDevice implements Device {
 
   prepare(): undefined {}
 
-  grow(): never {
-    throw new Error('a tape does not grow');
+  grow(size: number): undefined {
+    this.calls.push({ kind: 'grow', size });
+    this.#memory.grow(size);
   }
 
   close(): undefined {}
@@ -100,6 +102,7 @@ export function* crashImages(
   const device = new CrashDevice({ image: tape.base });
   for (const call of tape.calls.slice(0, count)) {
     if (call.kind === 'flush') void device.flush();
+    else if (call.kind === 'grow') void device.grow(call.size);
     else void device.write(call.position, call.bytes);
   }
   for (const choice of crashChoices(device.pending.length, options)) yield device.crash(choice);
