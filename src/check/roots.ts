@@ -12,6 +12,7 @@ import {
   type Geometry,
   hasSaneState,
   imageSeed,
+  indexLength,
   indexPlace,
   isFault,
   KNOWN_READ_ONLY,
@@ -177,7 +178,7 @@ export class RootFinder {
     let damaged: number | undefined;
     for (const copy of [0, 1] as const) {
       const block = indexPlace(geometry, state.indexPlace, copy);
-      const bytes = yield* this.#session.readRun(block, geometry.indexBlocks);
+      const bytes = yield* this.#session.readRun(block, indexLength(geometry));
       const matches =
         bytes instanceof Uint8Array && checksum64(bytes, imageSeed(uuid)) === state.indexChecksum;
       if (matches) good ??= bytes;

@@ -24,6 +24,7 @@ import { addLs } from './commands/ls.ts';
 import { addMkdir } from './commands/mkdir.ts';
 import { addMv } from './commands/mv.ts';
 import { addPut } from './commands/put.ts';
+import { addResize } from './commands/resize.ts';
 import { addRm } from './commands/rm.ts';
 import { addScrub } from './commands/scrub.ts';
 import { addSnapshot } from './commands/snapshot.ts';
@@ -50,6 +51,7 @@ const COMMANDS = [
   addExtents,
   addTrace,
   addInfo,
+  addResize,
   addCheck,
   addScrub,
   addDefrag,

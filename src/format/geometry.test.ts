@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { BLOCK_SIZE, type Block } from '../base/index.ts';
 import type { CountWidth } from './counts.ts';
 import {
+  blocksMax,
   countSlotStart,
   type Geometry,
   type GeometryRequest,
@@ -12,6 +13,7 @@ import {
   isFixedBlock,
   isSound,
   planGeometry,
+  resizedGeometry,
   SUPERBLOCKS,
   superblockPlace,
 } from './geometry.ts';
@@ -97,6 +99,37 @@ describe('planGeometry()', () => {
   it('leaves a last group alone that could not hold its own counts', () => {
     const { blockCount } = planGeometry({ size: (512 + 5) * BLOCK_SIZE, groupBlocks: 256 });
     expect(blockCount).toBe(512);
+  });
+});
+
+describe('resizedGeometry()', () => {
+  it('moves the end and nothing else, as far as the index goes', () => {
+    fc.assert(
+      fc.property(request, fc.integer({ min: 0, max: 80_000 }), (asked, blocks) => {
+        const geometry = plan(asked);
+        if (geometry === undefined) return;
+        const resized = resizedGeometry(geometry, blocks);
+        if (resized === undefined) {
+          const { blockCount } = geometry;
+          expect(blocks < blockCount || blocks > blocksMax(geometry)).toBe(true);
+          return;
+        }
+        expect(isSound(resized)).toBe(true);
+        expect(resized.blockCount).toBeLessThanOrEqual(blocks);
+        const { blockCount, groupCount } = resized;
+        expect(resized).toEqual({ ...geometry, blockCount, groupCount });
+        const fixed = fixedPlaces(resized);
+        expect(new Set(fixed).size).toBe(fixed.length);
+        expect(fixed.at(-1)).toBe(blockCount - 1);
+      }),
+    );
+  });
+
+  it.each([2 ** 18, 2 ** 30, 2 ** 34, 2 ** 40])('has room for 16 times %d bytes', (size) => {
+    const geometry = planGeometry({ size });
+    expect(resizedGeometry(geometry, (16 * size) / BLOCK_SIZE)?.blockCount).toBe(
+      (16 * size) / BLOCK_SIZE,
+    );
   });
 });
 

@@ -133,6 +133,11 @@ export function countSlotStart(geometry: Geometry, group: number, slot: 0 | 1): 
   return (base + slot * geometry.countSlotBlocks) as Block;
 }
 
+/** Blocks of a copy of the index that hold entries; what follows them is room to grow. */
+export function indexLength({ groupCount }: Geometry): number {
+  return Math.ceil(groupCount / indexEntries(1));
+}
+
 /** First block of a place of the index: place 0 or 1, copy 0 or 1. */
 export function indexPlace(geometry: Geometry, place: 0 | 1, copy: 0 | 1): Block {
   return (geometry.indexStart + (place * 2 + copy) * geometry.indexBlocks) as Block;

@@ -29,6 +29,7 @@ export {
   GROUP_BLOCKS_MIN,
   groupLength,
   groupReserved,
+  indexLength,
   indexPlace,
   isFixedBlock,
   planGeometry,

@@ -27,7 +27,13 @@ import {
   PlannedOperation,
   type Txg,
 } from '../base/index.ts';
-import { encodeSuperblock, indexPlace, superblockPlace, timeFromMs } from '../format/index.ts';
+import {
+  encodeSuperblock,
+  indexLength,
+  indexPlace,
+  superblockPlace,
+  timeFromMs,
+} from '../format/index.ts';
 import type { Store } from './store.ts';
 
 const Phase = { DRAIN: 0, WRITE: 1, FLUSH: 2, SUPERBLOCK: 3, LAST_FLUSH: 4 } as const;
@@ -127,10 +133,10 @@ export class Commit extends PlannedOperation<Txg> {
     this.#frames = store.dirty.close();
     this.#freed = store.space.close();
     this.#io = this.#frames.map((frame) => nodeWrite(store, frame));
-    for (const { position, bytes } of store.groups.close(this.#txg)) {
+    const counts = store.groups.close(this.#txg);
+    for (const { position, bytes } of counts)
       this.#io.push(new PlainIo('write', position, [bytes]));
-    }
-    this.#closeIndex();
+    this.#closeIndex(counts.map(({ group }) => group));
     const { state } = store;
     const log = store.log.close(this.#txg, (this.#txg + 1) as Txg);
     state.logTail = log.head;
@@ -143,16 +149,20 @@ export class Commit extends PlannedOperation<Txg> {
     if (store.gate === this) store.gate = undefined;
   }
 
-  /** The index goes to the place that the newest root does not use, twice. */
-  #closeIndex(): void {
+  /** The index goes to the place that the newest root does not use, twice: what is not there. */
+  #closeIndex(changed: readonly number[]): void {
     const { state, groups, superblock, blocks, ring } = this.#store;
-    const bytes = new Uint8Array(groups.index.slice().buffer);
+    const { buffer, byteOffset, byteLength } = groups.index;
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
     state.indexPlace = state.indexPlace === 0 ? 1 : 0;
     state.indexChecksum = checksum64(bytes, blocks.seed);
-    const runs = ring.indexRuns(state.indexPlace, bytes);
-    for (const copy of [0, 1] as const) {
-      const place = indexPlace(superblock.geometry, state.indexPlace, copy) * BLOCK_SIZE;
-      for (const run of runs) this.#io.push(new PlainIo('write', place + run.at, [run.bytes]));
+    const length = indexLength(superblock.geometry);
+    for (const { first, end } of ring.indexRuns(state.indexPlace, changed, length)) {
+      const run = bytes.slice(first * BLOCK_SIZE, end * BLOCK_SIZE);
+      for (const copy of [0, 1] as const) {
+        const place = indexPlace(superblock.geometry, state.indexPlace, copy) + first;
+        this.#io.push(new PlainIo('write', place * BLOCK_SIZE, [run]));
+      }
     }
     state.txg = this.#txg;
     state.committed = timeFromMs(this.#store.now());

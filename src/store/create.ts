@@ -12,6 +12,7 @@ import {
 import {
   type Geometry,
   type GeometryRequest,
+  indexLength,
   MAGIC,
   planGeometry,
   SUPERBLOCKS,
@@ -75,7 +76,7 @@ export function newSuperblock(options: CreateOptions): {
 }
 
 function newIndex(geometry: Geometry): Uint32Array {
-  const words = new Uint32Array((geometry.indexBlocks * BLOCK_SIZE) / 4);
+  const words = new Uint32Array((indexLength(geometry) * BLOCK_SIZE) / 4);
   for (let g = 0; g < geometry.groupCount; g++) writeNewEntry(words, geometry, g);
   return words;
 }

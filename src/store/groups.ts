@@ -13,6 +13,7 @@
 import {
   assert,
   BLOCK_SIZE,
+  BLOCK_WORDS,
   type Block,
   CorruptionError,
   checksum32,
@@ -30,6 +31,7 @@ import {
   getCount,
   groupLength,
   INDEX_ENTRY_WORDS,
+  indexLength,
   isFixedBlock,
   NARROWEST,
   readGroupEntry,
@@ -51,6 +53,7 @@ export interface GroupsOptions {
 
 /** A group's counts as they are to be written by a commit. */
 export interface CountWrite {
+  readonly group: number;
   readonly position: number;
   readonly bytes: Uint8Array;
 }
@@ -59,7 +62,7 @@ export class Groups {
   /** Changed by {@link resize} only. */
   geometry: Geometry;
   /** The index of the open transaction group; entries of changed groups are set when it closes. */
-  readonly index: Uint32Array;
+  index: Uint32Array;
   /** Blocks with count 0, in all groups. */
   free = 0;
   /** Blocks that may be handed out, in all groups. */
@@ -261,9 +264,8 @@ export class Groups {
     const count = geometry.groupCount;
     for (let g = count; g < before.groupCount; g++) this.#drop(g);
     this.#groups.length = count;
-    const idleCounts = new Uint32Array(count);
-    idleCounts.set(this.#idleCounts.subarray(0, count));
-    this.#idleCounts = idleCounts;
+    this.#idleCounts = resized(this.#idleCounts, count);
+    this.index = resized(this.index, indexLength(geometry) * BLOCK_WORDS);
     for (let g = before.groupCount; g < count; g++) {
       this.free += writeNewEntry(this.index, geometry, g);
     }
@@ -355,7 +357,7 @@ export class Groups {
         txg,
       });
       const start = countSlotStart(this.geometry, group.index, current);
-      writes.push({ position: start * BLOCK_SIZE, bytes });
+      writes.push({ group: group.index, position: start * BLOCK_SIZE, bytes });
       group.changed = false;
     }
     this.#changed.clear();
@@ -424,6 +426,13 @@ export class Groups {
     group.width = width;
     this.#bytes += footprint(group);
   }
+}
+
+/** The same numbers, and zeros behind them; or fewer. */
+function resized(words: Uint32Array, length: number): Uint32Array {
+  const longer = new Uint32Array(length);
+  longer.set(words.subarray(0, length));
+  return longer;
 }
 
 /** The index says of a group what cannot be. */

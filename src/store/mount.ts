@@ -25,6 +25,7 @@ import {
   decodeSuperblock,
   hasSaneState,
   imageSeed,
+  indexLength,
   indexPlace,
   isFault,
   SUPERBLOCKS,
@@ -182,9 +183,8 @@ export class Mount extends PlannedOperation<Mounted> {
   #readIndex(): false {
     this.#phase = Phase.INDEX;
     const { geometry, state } = this.#candidate().superblock;
-    const { indexBlocks } = geometry;
     this.#copies = ([0, 1] as const).map((copy) =>
-      reads(indexPlace(geometry, state.indexPlace, copy), indexBlocks),
+      reads(indexPlace(geometry, state.indexPlace, copy), indexLength(geometry)),
     );
     this.#readCopy();
     return false;

@@ -8,7 +8,16 @@
  *     before that superblock was written over.
  */
 import { BLOCK_SIZE, type Block } from '../base/index.ts';
-import { SUPERBLOCKS } from '../format/index.ts';
+import { INDEX_ENTRY_SIZE, SUPERBLOCKS } from '../format/index.ts';
+
+/** Entries of a block of the group index. */
+const INDEX_ENTRIES = BLOCK_SIZE / INDEX_ENTRY_SIZE;
+
+/** Blocks of the group index, counted from its start, `end` excluded. */
+export interface IndexRun {
+  readonly first: number;
+  readonly end: number;
+}
 
 export class Ring {
   /** Place of the newest superblock. */
@@ -17,8 +26,8 @@ export class Ring {
   #alike = SUPERBLOCKS;
   /** Blocks that are free, and were second copies (S4). */
   #held: Block[] = [];
-  /** Per place of the group index, what the device has there; unknown before it was written. */
-  readonly #indexes: [Uint8Array | undefined, Uint8Array | undefined] = [undefined, undefined];
+  /** Per place of the group index, which of its blocks are another now; undefined: any may be. */
+  #stale: [Set<number> | undefined, Set<number> | undefined] = [undefined, undefined];
 
   constructor(place: number) {
     this.#place = place;
@@ -43,6 +52,7 @@ export class Ring {
   /** The end has moved: no superblock is like the next ones. */
   turn(): void {
     this.#alike = 0;
+    this.#stale = [undefined, undefined];
   }
 
   /** Has the next commits write all of it, and all of the group index, anew: some is damaged. */
@@ -56,7 +66,7 @@ export class Ring {
     this.#held.push(block);
   }
 
-  /** A superblock with the present end is durable. The blocks that may be handed out from now on. */
+  /** A superblock with the present end is durable. Blocks that may be handed out from now on. */
   written(): readonly Block[] {
     this.#alike = Math.min(SUPERBLOCKS, this.#alike + 1);
     if (this.isTurning) return [];
@@ -66,28 +76,23 @@ export class Ring {
   }
 
   /**
-   * What has to be written so that a place of the group index holds `bytes`: runs of blocks that
-   * are not there yet. An index has room for a far larger volume, and a commit changes little.
+   * The blocks of the group index that a commit has to write to a place, in runs: those in which
+   * entries of `groups` are, and what was changed since the place was last written.
    */
-  indexRuns(
-    place: 0 | 1,
-    bytes: Uint8Array,
-  ): { readonly at: number; readonly bytes: Uint8Array }[] {
-    const known = this.#indexes[place];
-    this.#indexes[place] = bytes;
-    const runs: { at: number; bytes: Uint8Array }[] = [];
-    let start = 0;
-    for (let at = 0; at <= bytes.length; at += BLOCK_SIZE) {
-      const end = at + BLOCK_SIZE;
-      if (at < bytes.length && (known === undefined || !isSame(known, bytes, at, end))) continue;
-      if (at > start) runs.push({ at: start, bytes: bytes.subarray(start, at) });
-      start = end;
+  indexRuns(place: 0 | 1, groups: Iterable<number>, length: number): IndexRun[] {
+    for (const group of groups) {
+      for (const stale of this.#stale) stale?.add(Math.floor(group / INDEX_ENTRIES));
+    }
+    const all = Array.from({ length }, (_, block) => block);
+    const stale = this.#stale[place];
+    const blocks = stale === undefined ? all : [...stale].sort((a, b) => a - b);
+    this.#stale[place] = new Set();
+    const runs: { first: number; end: number }[] = [];
+    for (const block of blocks) {
+      const last = runs.at(-1);
+      if (last?.end === block) last.end++;
+      else runs.push({ first: block, end: block + 1 });
     }
     return runs;
   }
-}
-
-function isSame(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

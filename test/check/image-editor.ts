@@ -22,6 +22,7 @@ import {
   getCount,
   groupLength,
   imageSeed,
+  indexLength,
   indexPlace,
   interiorSlot,
   isFault,
@@ -225,7 +226,7 @@ export class ImageEditor {
   get index(): Uint32Array {
     const { geometry, state } = this.superblock;
     const start = indexPlace(geometry, state.indexPlace, 0) * BLOCK_WORDS;
-    return this.words.subarray(start, start + geometry.indexBlocks * BLOCK_WORDS);
+    return this.words.subarray(start, start + indexLength(geometry) * BLOCK_WORDS);
   }
 
   /** Puts right every checksum from the leaves up to the newest superblock, and every copy. */

@@ -48,7 +48,7 @@ function cutAlways(life: Life, random: Random, judged = counts): void {
     }
     const call = tape.calls[count];
     if (call?.kind === 'flush') void device.flush();
-    else if (call !== undefined) void device.write(call.position, call.bytes);
+    else if (call?.kind === 'write') void device.write(call.position, call.bytes);
   }
 }
 

@@ -15,6 +15,7 @@ import {
   getCount,
   groupLength,
   imageSeed,
+  indexLength,
   indexPlace,
   interiorKey,
   interiorSlot,
@@ -308,7 +309,7 @@ export function recount(image: Uint8Array, root = rootsOf(image)[0]): string[] {
 export function readIndex(image: Uint8Array, { geometry, state, uuid }: Superblock) {
   for (const copy of [0, 1] as const) {
     const start = indexPlace(geometry, state.indexPlace, copy) * BLOCK_SIZE;
-    const bytes = image.slice(start, start + geometry.indexBlocks * BLOCK_SIZE);
+    const bytes = image.slice(start, start + indexLength(geometry) * BLOCK_SIZE);
     if (checksum64(bytes, imageSeed(uuid)) === state.indexChecksum) return wordsOf(bytes);
   }
   return undefined;

@@ -18,13 +18,13 @@ import { World } from './world.ts';
 const OPTIONS = { groupBlocks: 256, logBlocks: 8, cacheBytes: 2 * MIB } as const;
 
 /** Fails unless the image is sound: by our own count, and as the verifier sees it. */
-export function expectSound(image: Uint8Array): void {
+function expectSound(image: Uint8Array): void {
   expect(recount(image)).toEqual([]);
   const { issues, verdict } = checkSync(MemoryDevice.from(image));
   expect({ issues, verdict }).toEqual({ issues: [], verdict: 'clean' });
 }
 
-export function sizeOf(world: World): number {
+function sizeOf(world: World): number {
   return world.rig.engine.store.superblock.geometry.blockCount * BLOCK_SIZE;
 }
 

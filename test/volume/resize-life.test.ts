@@ -1,0 +1,53 @@
+/**
+ * Sizes that change on a slow device, beside writers and readers, while the power may go off: what
+ * was durable is there, and the size is one that was asked for.
+ */
+import { describe, expect, it } from 'vitest';
+import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
+import { Random } from '../../src/testing/index.ts';
+import { ResizeLife, type ResizeLifeOptions } from './resize-life.ts';
+import { seeded } from './seeds.ts';
+
+/** Seeds within which a guard that is missing has to be noticed. */
+const SEEDS = 20;
+
+async function grow(random: Random, harm?: ResizeLifeOptions['harm']): Promise<void> {
+  const life = new ResizeLife(random, { size: MIB, cuts: 1 / 80, harm });
+  await life.run(async () => {
+    for (let i = 0; i < 3; i++) {
+      await life.wait(random.between(1, 60));
+      await life.resize(life.size + random.pick([64, 130, 256, 400]) * BLOCK_SIZE);
+    }
+    await life.wait(40);
+  });
+}
+
+async function noticed(body: (random: Random) => Promise<void>): Promise<Error | undefined> {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    try {
+      await body(new Random(seed));
+    } catch (error) {
+      return error as Error;
+    }
+  }
+  return undefined;
+}
+
+describe('a volume that grows beside its users', () => {
+  seeded('loses nothing, whenever the power goes off', { count: 2 }, async (random) => {
+    await grow(random);
+  });
+
+  it('comes to harm if what is new is handed out at once (E2)', { timeout: 60_000 }, async () => {
+    const error = await noticed((random) =>
+      grow(random, ({ inside: { store } }) => {
+        const resize = store.resize.bind(store);
+        store.resize = (geometry) => {
+          resize(geometry);
+          store.written(geometry.blockCount);
+        };
+      }),
+    );
+    expect(error?.message).toMatch(/log|outside|corrupt|checksum|names/iu);
+  });
+});
