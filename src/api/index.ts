@@ -28,3 +28,4 @@ export {
   SnapshotView,
   Volume,
 } from './volume.ts';
+export type { TrimOptions } from './volume-size.ts';

@@ -91,7 +91,7 @@ class Host implements ScrubHost {
     const { engine, driver } = this.#parts;
     for (const group of groups) engine.store.groups.renew(group);
     const { ring } = engine.store;
-    ring.renew();
+    ring.turn();
     while (ring.isTurning) await driver.start(engine.commit());
   }
 

@@ -1,13 +1,26 @@
 /**
- * Volume size: making a volume larger or smaller while it is in use.
+ * Volume size: how large a volume is, and how much of its device it takes, changed while in use.
  */
-import { Resize } from '../volume/index.ts';
+import { BLOCK_SIZE, type Block, KIB } from '../base/index.ts';
+import { type Engine, Resize, Trim, type Trimmed } from '../volume/index.ts';
 import type { Context } from './context.ts';
 import { checkInteger } from './errors.ts';
 import { FileRanges } from './file-ranges.ts';
 import { type Procedure, run } from './procedure.ts';
 
 const RESIZE = { syscall: 'resize' } as const;
+const TRIM = { syscall: 'trim' } as const;
+
+/** Commits after which nothing that was freed is needed any more. */
+const COMMITS = 3;
+const MINIMUM = 64 * KIB;
+
+export interface TrimOptions {
+  /** Bytes of the shortest run of free blocks that is given back; 64 KiB if it is left out. */
+  readonly minimum?: number | undefined;
+  /** Ends the call with the signal's reason, at its next wait. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 export abstract class VolumeSize extends FileRanges {
   /**
@@ -26,9 +39,48 @@ export abstract class VolumeSize extends FileRanges {
   resizeSync(size: number): number {
     return this.caller.finish(resize(this.caller.context, size), RESIZE);
   }
+
+  /**
+   * Gives free space back to the device: an image file takes less room on its disk then. First what
+   * was removed is worked off and made durable, so that it counts. The volume stays as large as it
+   * is, and is in use meanwhile. Returns how many bytes were given back; those that had been before
+   * count again. If it is ended early, the rest is left.
+   *
+   * @throws `ENOTSUP` if the host cannot take space back, `EROFS`
+   */
+  async trim(options: TrimOptions = {}): Promise<number> {
+    const { signal } = options;
+    return await this.caller.start(trim(this.caller.context, options), TRIM, signal);
+  }
+
+  trimSync(options: TrimOptions = {}): number {
+    return this.caller.finish(trim(this.caller.context, options), TRIM);
+  }
 }
 
 function* resize({ engine }: Context, size: number): Procedure<number> {
   checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER);
   return yield* run(new Resize(engine.store, size));
+}
+
+function* trim({ engine }: Context, { minimum = MINIMUM }: TrimOptions): Procedure<number> {
+  checkInteger('minimum', minimum, BLOCK_SIZE, Number.MAX_SAFE_INTEGER);
+  yield* settle(engine);
+  let bytes = 0;
+  for (let at: Block | undefined = 0 as Block; at !== undefined; ) {
+    const trimmed: Trimmed = yield* run(
+      new Trim(engine.store, at, Math.ceil(minimum / BLOCK_SIZE)),
+    );
+    bytes += trimmed.bytes;
+    at = trimmed.next;
+  }
+  return bytes;
+}
+
+/** What was removed is free, and what is free is idle, as far as nobody reads it. */
+function* settle(engine: Engine): Procedure<void> {
+  for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) yield* run(work);
+  for (let i = 0; i < COMMITS && (engine.hasChanges || engine.store.space.pending > 0); i++) {
+    yield* run(engine.commit());
+  }
 }

@@ -30,6 +30,7 @@ import { addScrub } from './commands/scrub.ts';
 import { addSnapshot } from './commands/snapshot.ts';
 import { addSpace } from './commands/space.ts';
 import { addTrace } from './commands/trace.ts';
+import { addTrim } from './commands/trim.ts';
 import { explain, Fault, Status } from './faults.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -52,6 +53,7 @@ const COMMANDS = [
   addTrace,
   addInfo,
   addResize,
+  addTrim,
   addCheck,
   addScrub,
   addDefrag,

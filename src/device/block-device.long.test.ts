@@ -48,6 +48,13 @@ describe.skipIf(!possible)('FileDevice on a block device', () => {
     device.close();
   });
 
+  it('says that it takes nothing back', () => {
+    const device = FileDevice.open(attach(new Uint8Array(4 * MIB).fill(7)));
+    const refused = expect.objectContaining({ code: 'ENOTSUP', operation: 'discard' });
+    expect(() => device.discard(MIB, 2 * MIB)).toThrow(refused);
+    device.close();
+  });
+
   it('belongs to one writer, and to readers together', () => {
     const path = attach(new Uint8Array(MIB));
     const writer = FileDevice.open(path);

@@ -35,7 +35,10 @@ export interface Device {
   writev(position: number, buffers: readonly Uint8Array[]): Completion;
   /** Makes every completed write durable (D2). */
   flush(): Completion;
-  /** The caller no longer needs these bytes; they may read as anything afterwards. */
+  /**
+   * The caller no longer needs these bytes; they may read as anything afterwards. A device gives
+   * them back to its host, as far as it can in units of its own, or rejects with `ENOTSUP`.
+   */
   discard(position: number, length: number): Completion;
   /**
    * The caller is about to write here and does not need what is there now: a device that can make

@@ -208,6 +208,52 @@ describe('FileDevice', () => {
     device.close();
   });
 
+  it('discard() gives the whole blocks of its range back to the host', () => {
+    const device = create(16 * MIB);
+    device.write(0, new Uint8Array(8 * MIB).fill(7));
+    device.flush();
+    expect(allocated()).toBeGreaterThanOrEqual(8 * MIB);
+    device.discard(MIB - 100, 6 * MIB + 200);
+    expect(allocated()).toBeLessThan(3 * MIB);
+    expect(statSync(image).size).toBe(16 * MIB);
+    expect(bytesAt(device, MIB - 1, 2)).toEqual([7, 0]);
+    expect(bytesAt(device, 7 * MIB - 1, 2)).toEqual([0, 7]);
+    // What was given back is not taken for allocated any more.
+    device.prepare(2 * MIB, MIB);
+    device.flush();
+    expect(allocated()).toBeGreaterThanOrEqual(3 * MIB);
+    device.close();
+  });
+
+  it.each([
+    ['is not installed', 'exit 127', 'ENOTSUP'],
+    ['is one that cannot', 'echo "unrecognized option" >&2; exit 1', 'ENOTSUP'],
+    [
+      'meets a file system without holes',
+      'echo "x: Operation not supported" >&2; exit 1',
+      'ENOTSUP',
+    ],
+    ['fails', 'echo "x: Input/output error" >&2; exit 1', 'EIO'],
+  ])('discard() says so if the program for it %s', (what, script, code) => {
+    const device = create();
+    device.write(0, new Uint8Array(MIB).fill(7));
+    const bin = join(directory, 'bin');
+    mkdirSync(bin);
+    const path = join(bin, 'fallocate');
+    if (what !== 'is not installed') writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const { PATH } = process.env;
+    process.env['PATH'] = bin;
+    try {
+      const wanted = { name: 'DeviceError', code, operation: 'discard', position: 4096 };
+      expect(() => device.discard(4096, 8192)).toThrow(expect.objectContaining(wanted));
+      expect(() => device.discard(5000, 100)).not.toThrow();
+    } finally {
+      process.env['PATH'] = PATH;
+    }
+    expect(bytesAt(device, 4096, 2)).toEqual([7, 7]);
+    device.close();
+  });
+
   it('grow() makes the file longer and sparse', () => {
     const device = create();
     device.grow(64 * MIB);

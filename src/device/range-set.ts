@@ -42,6 +42,20 @@ export class RangeSet {
     if (this.#ranges.length > this.#limit) this.#ranges = [{ start, end }];
   }
 
+  remove(start: number, end: number): void {
+    assert(start <= end, () => `range ${start}-${end} ends before it starts`);
+    const first = this.#firstEndingFrom(start + 1);
+    let behind = first;
+    while ((this.#ranges[behind]?.start ?? Number.POSITIVE_INFINITY) < end) behind++;
+    const cut = this.#ranges.slice(first, behind);
+    const left = cut.flatMap((range) => [
+      { start: range.start, end: Math.min(range.end, start) },
+      { start: Math.max(range.start, end), end: range.end },
+    ]);
+    this.#ranges.splice(first, behind - first, ...left.filter((range) => range.start < range.end));
+    if (this.#ranges.length > this.#limit) this.#ranges = [];
+  }
+
   /** The parts of a range that are not in the set, in order. */
   gaps(start: number, end: number): Range[] {
     const gaps: Range[] = [];

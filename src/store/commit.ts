@@ -119,9 +119,9 @@ export class Commit extends PlannedOperation<Txg> {
   }
 
   #hasChanges(): boolean {
-    const { readOnly, dirty, groups, space, log, ring } = this.#store;
+    const { readOnly, dirty, groups, space, log, ring, renewing } = this.#store;
     if (readOnly) return false;
-    const unfinished = log.moved || ring.isTurning;
+    const unfinished = log.moved || ring.isTurning || renewing;
     return dirty.count > 0 || groups.hasChanges || space.pending > 0 || unfinished;
   }
 
@@ -146,6 +146,7 @@ export class Commit extends PlannedOperation<Txg> {
     store.txg = (store.txg + 1) as Txg;
     this.#phase = Phase.WRITE;
     this.closed = true;
+    store.renewing = false;
     if (store.gate === this) store.gate = undefined;
   }
 

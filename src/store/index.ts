@@ -20,3 +20,4 @@ export { type FoundLog, ReadLog } from './read-log.ts';
 export { Resize } from './resize.ts';
 export { noSpace, Space, type SpaceUse } from './space.ts';
 export { Store, type StoreClient, type StoreOptions } from './store.ts';
+export { Trim, type Trimmed } from './trim.ts';

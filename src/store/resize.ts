@@ -57,6 +57,7 @@ export class Resize extends PlannedOperation<number> {
     switch (this.#phase) {
       case Phase.START:
         // One at a time, and none before the ring has turned for the one before it.
+        if (store.discarding !== undefined) plan.follow(store.discarding);
         if (store.moving !== undefined) plan.follow(store.moving);
         else if (store.ring.isTurning) plan.follow(store.commit());
         return;

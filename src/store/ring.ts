@@ -49,16 +49,13 @@ export class Ring {
     return this.#place;
   }
 
-  /** The end has moved: no superblock is like the next ones. */
+  /**
+   * Has the next commits write all of it, and all of the group index: the end has moved, and no
+   * superblock is like the next ones, or some of it is damaged.
+   */
   turn(): void {
     this.#alike = 0;
     this.#stale = [undefined, undefined];
-  }
-
-  /** Has the next commits write all of it, and all of the group index, anew: some is damaged. */
-  renew(): void {
-    this.#alike = 0;
-    this.#indexes.fill(undefined);
   }
 
   /** Keeps a block, which may not be handed out, until the ring has turned. */

@@ -112,6 +112,11 @@ export class Space {
     return Math.max(0, this.groups.free - this.#promised - this.kept);
   }
 
+  /** Idle blocks beyond those that are promised (A1). */
+  get spare(): number {
+    return this.groups.idle - this.#promised;
+  }
+
   /** True if `blocks` more can be promised or handed out now. */
   has(blocks: number, use: SpaceUse): boolean {
     const promised = use === 'replay' ? this.reserved : this.#promised;

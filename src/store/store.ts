@@ -105,6 +105,15 @@ export class Store {
   gate: Operation<unknown> | undefined;
   /** The operation that is moving the end of the volume. */
   moving: Operation<unknown> | undefined;
+  /** The next commit is made even if nothing has changed. */
+  renewing = false;
+  /**
+   * What is idle is in use by neither of the two newest roots. A mount does not know what the root
+   * before its own needs: its first commit makes up for that.
+   */
+  keepsRoots = false;
+  /** The operation under which blocks are being discarded (A4). */
+  discarding: Operation<unknown> | undefined;
   client!: StoreClient;
   #commit: Commit | undefined;
   #flush: FlushLog | undefined;
@@ -175,6 +184,10 @@ export class Store {
     if (space.has(wanted, recovering ? 'replay' : use)) {
       return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks - plan.twins);
     }
+    if (this.discarding !== undefined && space.couldHave(wanted, use)) {
+      plan.follow(this.discarding);
+      return false;
+    }
     if (this.client.yieldSpace()) return this.settle(plan, use, data);
     if (recovering) throw noSpace(wanted, space.available);
     // Reclaiming does not wait for itself.
@@ -231,6 +244,12 @@ export class Store {
     if (running !== undefined && !running.done && !running.closed) return running;
     this.#commit = new Commit(this, running?.done === false ? running : undefined);
     return this.#commit;
+  }
+
+  /** A commit that is made even if nothing has changed. */
+  renew(): Commit {
+    this.renewing = true;
+    return this.commit();
   }
 
   /** The target of a slot, or NO_FRAME after its load was planned. */
@@ -373,6 +392,7 @@ export class Store {
   /** A superblock is durable that says that the volume has `blockCount` blocks. */
   written(blockCount: number): void {
     const { geometry } = this.superblock;
+    this.keepsRoots = true;
     if (blockCount !== geometry.blockCount) return;
     for (const block of this.ring.written()) this.groups.makeIdle(block);
     if (this.#opening === undefined) return;

@@ -8,7 +8,7 @@ import {
   MIB,
 } from '../base/index.ts';
 import type { Completion, Device } from '../device/index.ts';
-import { compareHistory } from './device-history.ts';
+import { compareHistory, discardIfPossible } from './device-history.ts';
 import type { DeviceCapabilities } from './device-suite.ts';
 import type { Random } from './random.ts';
 
@@ -240,7 +240,9 @@ async function neverShrinks({ device, contents }: Bench): Promise<void> {
 }
 
 async function discardsWithin(bench: Bench): Promise<void> {
-  await sparesOthers(bench, (position, length) => bench.device.discard(position, length));
+  const { device } = bench;
+  const call = (at: number, length: number) => discardIfPossible(device, at, length);
+  await sparesOthers(bench, call);
 }
 
 async function preparesWithin(bench: Bench): Promise<void> {

@@ -11,6 +11,8 @@ export {
   Probe,
   ReadLog,
   Resize,
+  Trim,
+  type Trimmed,
   Wipe,
 } from '../store/index.ts';
 export { assembleEngine, type EngineOptions, type VolumeParts } from './assemble.ts';
