@@ -91,15 +91,10 @@ function targetRoot(directory: string, merge: boolean): string {
 /** Below this, to look for holes costs more than to read them. */
 const LARGE = 16 * BLOCK_SIZE;
 
-/** The data of a file with holes is where its extents are. */
-function runsOf(
-  volume: Volume,
-  place: Place,
-  path: string,
-  { size, blocks }: BigIntStats,
-): Iterable<Run> {
+/** The data of a file is where its extents are; how many blocks it says it has proves nothing. */
+function runsOf(volume: Volume, place: Place, path: string, { size }: BigIntStats): Iterable<Run> {
   const length = Number(size);
-  if (length < LARGE || blocks * 512n >= size) return [{ offset: 0, length }];
+  if (length < LARGE) return [{ offset: 0, length }];
   const file = pathOf(path);
   const { snapshot } = place;
   const locator = snapshot === undefined ? file : { snapshot, path: file };
