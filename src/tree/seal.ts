@@ -6,14 +6,7 @@
  * closes (I1). A target that two slots name, because it was cloned in the same txg, is hashed once.
  * The walk keeps its own stack: directories may be nested deeper than calls may.
  */
-import {
-  assert,
-  BLOCK_SIZE,
-  type Block,
-  CorruptionError,
-  type Frame,
-  NO_FRAME,
-} from '../base/index.ts';
+import { BLOCK_SIZE, type Block, CorruptionError, type Frame, NO_FRAME } from '../base/index.ts';
 import {
   DIRTY,
   SlotRole,
@@ -68,8 +61,9 @@ export class Sealer {
   /** After the seal of this txg: gives a copy of a dirty slot, kept elsewhere, its checksum too. */
   refresh(words: Uint32Array, at: number): void {
     if ((slotFlags(words, at) & DIRTY) === 0) return;
-    const frame = this.#store.blocks.find(slotBlock(words, at));
-    assert(frame !== NO_FRAME && this.#isSealed(frame), 'a dirty slot that is kept was sealed');
+    const block = slotBlock(words, at);
+    const frame = this.#store.blocks.find(block);
+    if (frame === NO_FRAME || !this.#isSealed(frame)) throw this.#givenUp(block);
     sealSlot(words, at, this.#checksums[frame] as number);
   }
 
@@ -99,11 +93,17 @@ export class Sealer {
     const block: Block = slotBlock(slot.words, slot.at);
     const frame = this.#store.blocks.find(block);
     if (frame !== NO_FRAME && this.#store.dirty.has(frame)) return frame;
-    // Of two slots with one target the counts knew one only, and it was given up. What is in
-    // memory must not reach the device.
+    throw this.#givenUp(block);
+  }
+
+  /**
+   * Of two slots with one target the counts knew one only, and it was given up. What is in memory
+   * must not reach the device.
+   */
+  #givenUp(block: Block): CorruptionError {
     const finding = `its target, block ${block}, is dirty, and was given up by another slot`;
     const error = new CorruptionError('slot', block * BLOCK_SIZE, finding);
     this.#store.latch(error);
-    throw error;
+    return error;
   }
 }
