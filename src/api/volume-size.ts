@@ -24,12 +24,16 @@ export interface TrimOptions {
 
 export abstract class VolumeSize extends FileRanges {
   /**
-   * Makes the volume larger, and its device if that is shorter, while it is in use. Returns the
-   * size in bytes that it has then: the largest possible one up to `size`, since a last group of
-   * fewer than some blocks would be of no use. Durable when this resolves; it takes a few commits.
-   * A crash leaves the old size or the new one, and nothing is lost.
+   * Makes the volume larger, and its device if that is shorter; or smaller, and its device if that
+   * can be cut. It is in use meanwhile. Returns the size in bytes that it has then: the largest
+   * possible one up to `size`, since a last group of fewer than some blocks would be of no use.
+   * Durable when this resolves; it takes a few commits. A crash leaves the old size or the new one,
+   * and nothing is lost.
    *
-   * @throws `EFBIG` if the volume was made without room to keep account of so much, `EROFS`, or
+   * Nothing is moved: a volume can become smaller down to its last block in use.
+   *
+   * @throws `EFBIG` if the volume was made without room to keep account of so much; `EBUSY` if what
+   *   is in use reaches further, with the least size that is possible now in `detail`; `EROFS`; or
    *   what a device says that cannot be so long, `ENOSPC` or `EFBIG`; nothing has changed then
    */
   async resize(size: number): Promise<number> {
@@ -38,6 +42,18 @@ export abstract class VolumeSize extends FileRanges {
 
   resizeSync(size: number): number {
     return this.caller.finish(resize(this.caller.context, size), RESIZE);
+  }
+
+  /**
+   * Makes the volume as small as it can be without anything being moved, and cuts its device. What
+   * was removed is worked off first. Returns the size in bytes. Otherwise like {@link resize}.
+   */
+  async shorten(): Promise<number> {
+    return await this.caller.start(shrink(this.caller.context.engine, undefined), RESIZE);
+  }
+
+  shortenSync(): number {
+    return this.caller.finish(shrink(this.caller.context.engine, undefined), RESIZE);
   }
 
   /**
@@ -60,6 +76,14 @@ export abstract class VolumeSize extends FileRanges {
 
 function* resize({ engine }: Context, size: number): Procedure<number> {
   checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER);
+  const { blockCount } = engine.store.superblock.geometry;
+  if (size < blockCount * BLOCK_SIZE) return yield* shrink(engine, size);
+  return yield* run(new Resize(engine.store, size));
+}
+
+/** To a size, or to the least. */
+function* shrink(engine: Engine, size: number | undefined): Procedure<number> {
+  yield* settle(engine);
   return yield* run(new Resize(engine.store, size));
 }
 
@@ -79,6 +103,7 @@ function* trim({ engine }: Context, { minimum = MINIMUM }: TrimOptions): Procedu
 
 /** What was removed is free, and what is free is idle, as far as nobody reads it. */
 function* settle(engine: Engine): Procedure<void> {
+  if (engine.store.readOnly) return;
   for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) yield* run(work);
   for (let i = 0; i < COMMITS && (engine.hasChanges || engine.store.space.pending > 0); i++) {
     yield* run(engine.commit());

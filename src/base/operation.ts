@@ -18,12 +18,12 @@ import { AssertionError } from './assert.ts';
 import { FilesystemError } from './errors.ts';
 import type { Frame } from './units.ts';
 
-export type IoKind = 'read' | 'write' | 'flush' | 'discard' | 'prepare' | 'grow';
+export type IoKind = 'read' | 'write' | 'flush' | 'discard' | 'prepare' | 'grow' | 'shrink';
 
 /** One thing the device has to do. The driver submits it once, however many operations need it. */
 export abstract class Io {
   abstract readonly kind: IoKind;
-  /** Byte range on the device; length 0 for `flush`. For `grow`, `position` is the new size. */
+  /** Byte range on the device; length 0 for `flush`. For a new size `position` is that. */
   abstract readonly position: number;
   abstract readonly length: number;
   /** Memory to fill or to write, `length` bytes together; none for kinds that move no data. */

@@ -47,6 +47,11 @@ export interface Device {
   prepare(position: number, length: number): Completion;
   /** Makes the device at least `size` bytes long. The new bytes read as zeros. */
   grow(size: number): Completion;
+  /**
+   * Cuts what is behind `size` off, on a device that can be shorter; others stay as they are, or do
+   * not have the call. What is added later reads as zeros. Durable with the next flush.
+   */
+  shrink?(size: number): Completion;
   /** Lets go of the device. Does not flush. Further calls are `EBADF`. Idempotent. */
   close(): Completion;
   /** On a device with a queue that can be waited for in place: completes everything in flight. */

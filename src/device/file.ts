@@ -9,7 +9,7 @@ import { BLOCK_SIZE, GIB, KIB, roundDown, roundUp } from '../base/index.ts';
 import { totalLength } from './buffers.ts';
 import type { Device } from './device.ts';
 import { punchError, punchHole } from './file-hole.ts';
-import { cannotGrow, guard, guardGrow } from './guard.ts';
+import { cannotGrow, guard, guardSize } from './guard.ts';
 import { hostError } from './host-error.ts';
 import { type FileDeviceOptions, type ImageFile, openImage } from './image-file.ts';
 import { RangeSet } from './range-set.ts';
@@ -163,7 +163,7 @@ export class FileDevice implements Device {
    * @throws {DeviceError} `ENOSPC` on a block device; `EFBIG` if the host has no files that long
    */
   grow(size: number): undefined {
-    guardGrow(this, size);
+    guardSize(this, 'grow', size);
     if (size <= this.#size) return;
     if (this.#file.isBlockDevice) throw cannotGrow(this, size);
     try {
@@ -171,6 +171,19 @@ export class FileDevice implements Device {
     } catch (error) {
       throw hostError({ operation: 'grow', position: size, length: 0 }, error);
     }
+    this.#size = size;
+  }
+
+  /** Durable with the next flush. A block device stays as long as it is. */
+  shrink(size: number): undefined {
+    guardSize(this, 'shrink', size);
+    if (size >= this.#size || this.#file.isBlockDevice) return;
+    try {
+      ftruncateSync(this.#file.descriptor, size);
+    } catch (error) {
+      throw hostError({ operation: 'shrink', position: size, length: 0 }, error);
+    }
+    this.#allocated.remove(size, this.#size);
     this.#size = size;
   }
 

@@ -7,14 +7,27 @@
 import { DeviceError, hex } from '../base/index.ts';
 import type { Device } from './device.ts';
 
-export type DeviceOperation = 'read' | 'write' | 'flush' | 'discard' | 'prepare' | 'grow';
+export type DeviceOperation =
+  | 'read'
+  | 'write'
+  | 'flush'
+  | 'discard'
+  | 'prepare'
+  | 'grow'
+  | 'shrink';
 
 /** What the guard needs to know of a device. */
 export interface Guarded extends Pick<Device, 'name' | 'size' | 'readOnly'> {
   readonly closed: boolean;
 }
 
-const CHANGING: ReadonlySet<DeviceOperation> = new Set(['write', 'discard', 'prepare', 'grow']);
+const CHANGING: ReadonlySet<DeviceOperation> = new Set([
+  'write',
+  'discard',
+  'prepare',
+  'grow',
+  'shrink',
+]);
 
 /**
  * The guard of every call but `grow`; `flush` has the empty range at 0.
@@ -36,12 +49,12 @@ export function guard(
   throw new DeviceError('EINVAL', { operation, position, length, finding });
 }
 
-/** The guard of `grow`, whose size may lie past the end. */
-export function guardGrow(device: Guarded, size: number): void {
-  guardState(device, 'grow', size, 0);
+/** The guard of `grow` and `shrink`: a size may lie past the end. */
+export function guardSize(device: Guarded, operation: 'grow' | 'shrink', size: number): void {
+  guardState(device, operation, size, 0);
   if (isCount(size)) return;
   const finding = `size ${size} must be whole and not negative`;
-  throw new DeviceError('EINVAL', { operation: 'grow', position: size, length: 0, finding });
+  throw new DeviceError('EINVAL', { operation, position: size, length: 0, finding });
 }
 
 function guardState(

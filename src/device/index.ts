@@ -13,7 +13,7 @@ export {
   type DeviceOperation,
   type Guarded,
   guard,
-  guardGrow,
+  guardSize,
 } from './guard.ts';
 export { MemoryDevice, type MemoryDeviceOptions } from './memory.ts';
 export { OverlayDevice, type OverlayOptions } from './overlay.ts';

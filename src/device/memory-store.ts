@@ -15,6 +15,8 @@ export interface MemoryStore {
   discard(position: number, length: number): void;
   /** Makes the store `size` bytes long, more than it is. False if there is no room. */
   grow(size: number): boolean;
+  /** Makes the store `size` bytes long, less than it is, if it can. */
+  shrink(size: number): void;
 }
 
 /** Memory is taken in pieces of this size. */
@@ -59,6 +61,15 @@ export class SegmentStore implements MemoryStore {
   grow(size: number): boolean {
     this.size = size;
     return true;
+  }
+
+  /** Bytes behind the new end are zeros, should the store grow again. */
+  shrink(size: number): void {
+    this.#forEachPart(size, this.size - size, (index, offset) => {
+      if (offset === 0) this.#segments.delete(index);
+      else this.#segments.get(index)?.fill(0, offset);
+    });
+    this.size = size;
   }
 
   /** `visit(segment, offset in it, start, end)`: start and end count from `position`. */
@@ -117,4 +128,6 @@ export class BufferStore implements MemoryStore {
     else if (buffer.growable) buffer.grow?.(size);
     return this.size >= size;
   }
+
+  shrink(): void {}
 }

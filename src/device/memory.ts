@@ -2,7 +2,7 @@
 import { argumentError, DeviceError } from '../base/index.ts';
 import { totalLength } from './buffers.ts';
 import type { Device } from './device.ts';
-import { cannotGrow, guard, guardGrow, isCount } from './guard.ts';
+import { cannotGrow, guard, guardSize, isCount } from './guard.ts';
 import { BufferStore, type MemoryStore, SegmentStore } from './memory-store.ts';
 
 export interface MemoryDeviceOptions {
@@ -108,8 +108,14 @@ export class MemoryDevice implements Device {
 
   /** @throws {DeviceError} `ENOSPC` if the caller's buffer cannot be that long */
   grow(size: number): undefined {
-    guardGrow(this, size);
+    guardSize(this, 'grow', size);
     if (size > this.size && !this.#store.grow(size)) throw cannotGrow(this, size);
+  }
+
+  /** A buffer of the caller's stays as long as it is. */
+  shrink(size: number): undefined {
+    guardSize(this, 'shrink', size);
+    if (size < this.size) this.#store.shrink(size);
   }
 
   close(): undefined {

@@ -26,7 +26,7 @@ import {
 import { BufferCursor, totalLength } from './buffers.ts';
 import { all, Latch, run, type Steps, Turnstile } from './completion.ts';
 import type { Completion, Device } from './device.ts';
-import { guard, guardGrow } from './guard.ts';
+import { guard, guardSize } from './guard.ts';
 import {
   baseChecksum,
   bitmapAddress,
@@ -172,7 +172,7 @@ export class OverlayDevice implements Device {
 
   /** Grows the layer first and flushes it. The new size itself is durable with the next flush. */
   grow(size: number): Completion {
-    guardGrow(this, size);
+    guardSize(this, 'grow', size);
     return run(this.#turnstile.pass(this.#grow(size)));
   }
 

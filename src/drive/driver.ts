@@ -255,5 +255,7 @@ function submit(device: Device, transfer: Transfer): Completion {
       return device.prepare(position, length);
     case 'grow':
       return device.grow(position);
+    case 'shrink':
+      return device.shrink?.(position);
   }
 }

@@ -30,12 +30,14 @@ import {
   type GroupEntry,
   getCount,
   groupLength,
+  groupReserved,
   INDEX_ENTRY_WORDS,
   indexLength,
   isFixedBlock,
   NARROWEST,
   readGroupEntry,
   repackCounts,
+  SUPERBLOCKS,
   setCount,
   WIDEST,
   writeGroupEntry,
@@ -310,6 +312,39 @@ export class Groups {
       this.#idleCounts[g] = this.freeIn(g);
       this.idle += this.#idleCounts[g] as number;
     }
+  }
+
+  /**
+   * How many blocks from `first` on are idle. If it is not the first of its group, the counts of
+   * the group are in memory.
+   */
+  idleFrom(first: Block): number {
+    let idle = 0;
+    this.#forEachFrom(first, (group, from) => {
+      for (let i = nextIdle(group, from); i < group.length; i = nextIdle(group, i + 1)) idle++;
+    });
+    for (let g = this.#wholeFrom(first); g < this.geometry.groupCount; g++) idle += this.idleIn(g);
+    return idle;
+  }
+
+  /**
+   * The first block behind all that are not idle, those with fixed places from the second group on
+   * apart; undefined if counts have to be brought in.
+   */
+  usedEnd(plan: Plan): Block | undefined {
+    const { geometry } = this;
+    for (let g = geometry.groupCount - 1; g >= 0; g--) {
+      const last = g === geometry.groupCount - 1 ? SUPERBLOCKS : 0;
+      const reserved = groupReserved(geometry, g);
+      const length = groupLength(geometry, g) - last;
+      if (g > 0 && this.idleIn(g) === length - reserved) continue;
+      if (!this.want(g, plan)) return undefined;
+      const group = this.loaded(g) as Group;
+      let end = length;
+      while (end > reserved && group.isIdle(end - 1)) end--;
+      return (group.start + end) as Block;
+    }
+    return 0 as Block;
   }
 
   /** Blocks of `group` with count 0, in memory or not. */

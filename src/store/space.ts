@@ -22,7 +22,7 @@ import {
   type Plan,
 } from '../base/index.ts';
 import type { BlockCache } from '../cache/index.ts';
-import { groupReserved } from '../format/index.ts';
+import { groupReserved, SUPERBLOCKS } from '../format/index.ts';
 import { type Group, nextIdle } from './group.ts';
 import type { Groups } from './groups.ts';
 
@@ -115,6 +115,12 @@ export class Space {
   /** Idle blocks beyond those that are promised (A1). */
   get spare(): number {
     return this.groups.idle - this.#promised;
+  }
+
+  /** True if the volume has room for what is promised when it ends at `end`. See `idleFrom`. */
+  fits(end: number): boolean {
+    const cut = this.groups.idleFrom((end - SUPERBLOCKS) as Block);
+    return this.groups.idle - cut - this.#promised >= keptOf(end);
   }
 
   /** True if `blocks` more can be promised or handed out now. */

@@ -7,6 +7,7 @@ export class DeviceCounters {
   flushes = 0;
   discards = 0;
   prepares = 0;
+  /** Changes of the length. */
   grows = 0;
   bytesRead = 0;
   bytesWritten = 0;
@@ -36,6 +37,7 @@ export class DeviceCounters {
         this.prepares++;
         break;
       case 'grow':
+      case 'shrink':
         this.grows++;
         break;
     }

@@ -12,8 +12,8 @@ export const SECTOR_SIZE = 512;
 
 /** A change of the device that is not durable yet. */
 export interface PendingWrite {
-  /** `discard`, `prepare`: `bytes` are what they leave. `grow`: none, at the new end. */
-  readonly kind: 'write' | 'discard' | 'prepare' | 'grow';
+  /** `discard`, `prepare`: `bytes` are what they leave. `grow`, `shrink`: none, at the new end. */
+  readonly kind: 'write' | 'discard' | 'prepare' | 'grow' | 'shrink';
   readonly position: number;
   readonly bytes: Uint8Array;
 }

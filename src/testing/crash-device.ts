@@ -7,8 +7,8 @@
  *     was called, but none that completed in between.
  * C2. Every other write, in flight or completed, is at stake: kept, dropped, or torn at sectors of
  *     512 bytes, in any order. Which of them is a {@link CrashChoice}.
- * C3. `discard` leaves garbage, `prepare` zeros; both are writes, so at stake like others. A growth
- *     is at stake too, but never torn.
+ * C3. `discard` leaves garbage, `prepare` zeros; both are writes, so at stake like others. A new
+ *     length is at stake too, but never torn.
  * C4. A write during which the power is cut is at stake, and fails. Nothing completes afterwards.
  */
 import { assert, DeviceError } from '../base/index.ts';
@@ -17,7 +17,7 @@ import {
   type Device,
   type DeviceOperation,
   guard,
-  guardGrow,
+  guardSize,
   MemoryDevice,
   totalLength,
 } from '../device/index.ts';
@@ -150,8 +150,13 @@ export class CrashDevice implements Device {
   }
 
   grow(size: number): Completion {
-    guardGrow(this, size);
+    guardSize(this, 'grow', size);
     return this.#change('grow', { kind: 'grow', position: size, bytes: NO_BYTES });
+  }
+
+  shrink(size: number): Completion {
+    guardSize(this, 'shrink', size);
+    return this.#change('shrink', { kind: 'shrink', position: size, bytes: NO_BYTES });
   }
 
   close(): undefined {
@@ -191,7 +196,8 @@ export class CrashDevice implements Device {
 }
 
 /** The image with a write done to it; a longer one if the write ends behind its end. */
-function applied(image: Uint8Array, { position, bytes }: PendingWrite): Uint8Array {
+function applied(image: Uint8Array, { kind, position, bytes }: PendingWrite): Uint8Array {
+  if (kind === 'shrink') return image.slice(0, position);
   const end = position + bytes.length;
   let target = image;
   if (end > image.length) {

@@ -69,6 +69,7 @@ export const CASES: readonly Case[] = [
     request: FILLED,
     body: refusesToGrow,
   },
+  { title: 'shrink() cuts the end off, or nothing', request: FILLED, body: cutsTheEnd },
   { title: 'grow() never shrinks', request: FILLED, body: neverShrinks },
   { title: 'discard() spares what is outside its range', request: FILLED, body: discardsWithin },
   { title: 'prepare() spares what is outside its range', request: FILLED, body: preparesWithin },
@@ -236,6 +237,27 @@ async function refusesToGrow({ device, contents }: Bench): Promise<void> {
 
 async function neverShrinks({ device, contents }: Bench): Promise<void> {
   for (const size of [SIZE, SIZE - 1, 0]) await device.grow(size);
+  await expectContents(device, contents);
+}
+
+/** A device that can be shorter is as long as asked; what it had there is zeros later. */
+async function cutsTheEnd({ device, contents, capabilities }: Bench): Promise<void> {
+  if (device.shrink === undefined) return;
+  await device.shrink(SIZE + 1);
+  await expectContents(device, contents);
+  const size = SIZE - 5000;
+  await device.shrink(size);
+  if (device.size === contents.length) {
+    await expectContents(device, contents);
+    return;
+  }
+  await expectContents(device, contents.subarray(0, size));
+  await expectRefusal('read() behind the end', 'EINVAL', () =>
+    device.read(size, new Uint8Array(1)),
+  );
+  if (!capabilities.grows) return;
+  await device.grow(SIZE);
+  contents.fill(0, size);
   await expectContents(device, contents);
 }
 

@@ -180,6 +180,10 @@ export class FaultDevice implements Device {
     return this.#call('grow', size, 0, { plain: () => this.#inner.grow(size) });
   }
 
+  shrink(size: number): Completion {
+    return this.#call('shrink', size, 0, { plain: () => this.#inner.shrink?.(size) });
+  }
+
   close(): Completion {
     return this.#inner.close();
   }

@@ -7,7 +7,7 @@
  * that is being written gets an AssertionError.
  */
 import { assert, checksum64, hex } from '../base/index.ts';
-import { type Completion, type Device, guard, guardGrow, totalLength } from '../device/index.ts';
+import { type Completion, type Device, guard, guardSize, totalLength } from '../device/index.ts';
 import { DEFAULT_LATENCY, type Latency, type Schedule } from './schedule.ts';
 
 export interface SlowDeviceOptions {
@@ -90,8 +90,13 @@ export class SlowDevice implements Device {
   }
 
   async grow(size: number): Promise<void> {
-    guardGrow(this, size);
+    guardSize(this, 'grow', size);
     await this.#submit(() => this.#inner.grow(size));
+  }
+
+  async shrink(size: number): Promise<void> {
+    guardSize(this, 'shrink', size);
+    await this.#submit(() => this.#inner.shrink?.(size));
   }
 
   /** Calls in flight that would complete after this one fail with `EBADF`. */

@@ -41,6 +41,24 @@ describe('resize', () => {
   });
 });
 
+describe('a volume that is made smaller', () => {
+  it('ends behind what is in use', async () => {
+    const [found] = await rig.json('trim', IMG, '--shorten');
+    const { size } = found as { size: number };
+    expect(size).toBeLessThan(4 * MIB);
+    expect(statSync(rig.path('a.img')).size).toBe(size);
+    expect(await rig.ok('check', IMG)).toMatch(/^a\.img: clean/u);
+    expect(await rig.fails('resize', IMG, '128k')).toMatch(
+      /^Cannot resize a\.img: what is in use reaches further, \d+ bytes are the least.*EBUSY/u,
+    );
+    expect(await rig.ok('resize', IMG, '16MiB')).toMatch(/^a\.img: 16 MiB/u);
+    expect(await rig.ok('resize', IMG, '8MiB')).toMatch(/^a\.img: 8 MiB/u);
+    expect(statSync(rig.path('a.img')).size).toBe(8 * MIB);
+    expect(await rig.ok('cat', `${IMG}:/file`)).toBe('content');
+    expect(await rig.ok('check', IMG)).toMatch(/^a\.img: clean/u);
+  });
+});
+
 describe('trim', () => {
   const taken = (): number => statSync(rig.path('a.img')).blocks * 512;
 

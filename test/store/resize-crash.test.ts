@@ -15,6 +15,7 @@ import {
   superblockPlace,
 } from '../../src/format/index.ts';
 import { Store } from '../../src/store/index.ts';
+import { Ring } from '../../src/store/ring.ts';
 import { Random } from '../../src/testing/index.ts';
 import { Resize } from '../../src/volume/index.ts';
 import { compare } from '../volume/compare.ts';
@@ -89,9 +90,10 @@ function cutEverywhere(random: Random, run: (world: World) => Operation<unknown>
   tape.rewind();
   const before = world.model.copy();
   history.run(random.between(1, 8));
+  const change = run(world);
   const first = sizeOf(world);
   const early = tape.calls.length;
-  world.run(run(world));
+  world.run(change);
   const after = world.model.copy();
   const superblock = tape.calls.findIndex(
     (call, i) => i >= early && call.kind === 'write' && call.position < 4 * BLOCK_SIZE,
@@ -114,6 +116,42 @@ function grow(random: Random): (world: World) => Operation<unknown> {
   const more = random.pick([40 * BLOCK_SIZE, 300 * KIB, MIB]);
   return (world) => new Resize(world.rig.engine.store, sizeOf(world) + more);
 }
+
+/** To a size down to which there are free blocks only. */
+function shrink(random: Random): (world: World) => Operation<unknown> {
+  const part = random.fraction();
+  return (world) => {
+    world.settle();
+    const least = world.run(new Resize(world.rig.engine.store, undefined));
+    world.run(new Resize(world.rig.engine.store, least + MIB));
+    const size = least + part * 0.8 * (sizeOf(world) - least);
+    return new Resize(world.rig.engine.store, size);
+  };
+}
+
+describe('crash: a volume that shrinks', () => {
+  seeded('has the old size or the new one, and all that was in it', { count: 2 }, (random) => {
+    expect(cutEverywhere(random, shrink(random))).toBeGreaterThan(50);
+  });
+});
+
+describe('without waiting for the ring (E3, E4)', () => {
+  it.each([
+    ['grown', grow],
+    ['shrunk', shrink],
+  ])('what was %s is not there after a power cut', (_, way) => {
+    const { get } = Object.getOwnPropertyDescriptor(Ring.prototype, 'isTurning') as {
+      get(): boolean;
+    };
+    Object.defineProperty(Ring.prototype, 'isTurning', { get: () => false, configurable: true });
+    try {
+      const random = new Random(3);
+      expect(() => cutEverywhere(random, way(random))).toThrow();
+    } finally {
+      Object.defineProperty(Ring.prototype, 'isTurning', { get, configurable: true });
+    }
+  });
+});
 
 describe('crash: a volume that grows', () => {
   seeded('has the old size or the new one, and all that was in it', { count: 2 }, (random) => {

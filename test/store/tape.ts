@@ -11,7 +11,7 @@ import { CrashDevice, crashChoices, type Random } from '../../src/testing/index.
 
 export type Call =
   | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'grow'; readonly size: number }
+  | { readonly kind: 'grow' | 'shrink'; readonly size: number }
   | { readonly kind: 'flush' };
 
 export function isSuperblock(call: Call, size: number): boolean {
@@ -90,6 +90,11 @@ export class TapeDevice implements Device {
     this.#memory.grow(size);
   }
 
+  shrink(size: number): undefined {
+    this.calls.push({ kind: 'shrink', size });
+    this.#memory.shrink(size);
+  }
+
   close(): undefined {}
 }
 
@@ -102,8 +107,8 @@ export function* crashImages(
   const device = new CrashDevice({ image: tape.base });
   for (const call of tape.calls.slice(0, count)) {
     if (call.kind === 'flush') void device.flush();
-    else if (call.kind === 'grow') void device.grow(call.size);
-    else void device.write(call.position, call.bytes);
+    else if (call.kind === 'write') void device.write(call.position, call.bytes);
+    else void device[call.kind](call.size);
   }
   for (const choice of crashChoices(device.pending.length, options)) yield device.crash(choice);
 }

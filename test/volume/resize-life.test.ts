@@ -54,6 +54,19 @@ describe('a volume that grows beside its users', () => {
   });
 });
 
+describe('a volume that shrinks and grows beside its users', () => {
+  seeded('loses nothing, whenever the power goes off', { count: 2 }, async (random) => {
+    const life = new ResizeLife(random, { size: 2 * MIB, cuts: 1 / 80 });
+    await life.run(async () => {
+      for (let i = 0; i < 3; i++) {
+        await life.wait(random.between(1, 60));
+        await life.shrink();
+        await life.resize(life.size + random.pick([130, 256, 400]) * BLOCK_SIZE);
+      }
+    });
+  });
+});
+
 /** Gives space back again and again. */
 async function trimAgain(random: Random, harm?: ResizeLifeOptions['harm']): Promise<void> {
   const life = new ResizeLife(random, { size: MIB, cuts: 1 / 80, harm });

@@ -93,6 +93,16 @@ export class ResizeLife {
     this.#sizes = [wanted];
   }
 
+  /** Makes the volume smaller, by some part of what is possible; a cut may show any size. */
+  async shrink(): Promise<void> {
+    const old = this.size;
+    const isKnown = this.#sizes.includes.bind(this.#sizes);
+    this.#sizes = Array.from({ length: old / BLOCK_SIZE }, (_, i) => (i + 1) * BLOCK_SIZE);
+    const found = await this.volume.shorten();
+    expect(isKnown(old) && found <= old).toBe(true);
+    this.#sizes = [found];
+  }
+
   /** Lets others live for a while. */
   async wait(turns: number): Promise<void> {
     for (let i = 0; i < turns; i++) await this.#schedule.submit(() => {});

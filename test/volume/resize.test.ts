@@ -28,7 +28,18 @@ function sizeOf(world: World): number {
   return world.rig.engine.store.superblock.geometry.blockCount * BLOCK_SIZE;
 }
 
-function resize(world: World, size: number): number {
+/** The size there is afterwards, or why there is none. */
+function attempt(world: World, size: number): number | string {
+  try {
+    return resize(world, size);
+  } catch (error) {
+    const least = /(\d+) bytes are the least/u.exec((error as Error).message)?.[1];
+    expect(Number(least)).toBeGreaterThan(size - BLOCK_SIZE);
+    return errorCode(error) as string;
+  }
+}
+
+function resize(world: World, size: number | undefined): number {
   return world.run(new Resize(world.rig.engine.store, size));
 }
 
@@ -66,6 +77,46 @@ describe('resize()', () => {
     // A volume that was made in this size has a longer index, and maybe another log.
     const fixed = groupReserved(fresh.rig.engine.store.superblock.geometry, 0);
     expect(world.freeBlocks() + groupReserved(geometry, 0)).toBe(fresh.freeBlocks() + fixed);
+  });
+
+  seeded('a life that grows and shrinks', { count: 6 }, (random) => {
+    const world = newWorld(random.between(300, 900) * BLOCK_SIZE, random);
+    const history = new History(world, { random, sizeMax: 60_000 });
+    for (let i = 0; i < 8; i++) {
+      history.run(random.between(1, 20));
+      const before = sizeOf(world);
+      if (random.chance(1 / 3)) {
+        resize(world, before + random.pick([60, 256, 300, 900]) * BLOCK_SIZE);
+      } else if (random.chance(1 / 2)) {
+        expect(resize(world, undefined)).toBeLessThanOrEqual(before);
+      } else {
+        const wanted = random.between(BLOCK_SIZE, before);
+        const found = attempt(world, wanted);
+        if (found === 'EBUSY')
+          expect(resize(world, undefined)).toBeGreaterThan(wanted - BLOCK_SIZE);
+        else expect(found).toBeLessThanOrEqual(wanted);
+      }
+      if (random.chance(1 / 3)) world.remount();
+      compare(world);
+      world.commit();
+      expectSound(imageOf(world.device).subarray(0, sizeOf(world)));
+      expect(checkSync(world.device).issues).toEqual([]);
+    }
+    history.deleteAll();
+    world.freeBlocks();
+  });
+
+  it('cuts an empty volume down to the little that is in it, and lets it grow again', () => {
+    const world = newWorld(8 * MIB);
+    world.settle();
+    const least = resize(world, undefined);
+    expect(least).toBeLessThan(MIB);
+    expect(world.device.size).toBe(least);
+    expect(resize(world, undefined)).toBe(least);
+    expect(attempt(world, least - 100 * BLOCK_SIZE)).toBe('EBUSY');
+    expect(resize(world, 8 * MIB)).toBe(8 * MIB);
+    expect(world.freeBlocks()).toBe(newWorld(8 * MIB).freeBlocks());
+    expectSound(imageOf(world.device));
   });
 
   it('hands out all that is new, the old second copies too', () => {

@@ -1,4 +1,4 @@
-/** ramet resize: makes a volume larger. */
+/** ramet resize: makes a volume larger or smaller. */
 import type { Command } from 'commander';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing } from '../faults.ts';
@@ -9,11 +9,14 @@ import type { Terminal } from '../terminal.ts';
 export function addResize(program: Command, terminal: Terminal): void {
   addCommand(program, {
     name: 'resize',
-    summary: 'make a volume larger, and its image with it',
+    summary: 'make a volume larger or smaller, and its image with it',
     notes:
       'A crash leaves the old size or the new one, and nothing is lost. A volume can grow to at ' +
-      'least 16 times the size that it was made with.',
-    examples: [['resize work.img 32GiB', 'make it as large as that']],
+      'least 16 times the size that it was made with, and shrink down to its last block in use.',
+    examples: [
+      ['resize work.img 32GiB', 'make it as large as that'],
+      ['resize work.img 1GiB', 'make it smaller, if the end of it is free'],
+    ],
   })
     .argument('<image>', 'path of the image')
     .argument('<size>', 'size that the volume is to have', (text: string) => parseSize(text))

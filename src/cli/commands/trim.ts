@@ -9,6 +9,7 @@ import type { Terminal } from '../terminal.ts';
 
 interface Options extends CommonOptions {
   readonly minimum?: number;
+  readonly shorten?: true;
 }
 
 /** Unit of the blocks that stat(2) counts. */
@@ -20,9 +21,11 @@ export function addTrim(program: Command, terminal: Terminal): void {
     summary: 'give free space of a volume back to the disk of its image',
     notes:
       'Holes are made in the image where the volume has nothing. The volume stays as large as it ' +
-      'is. It takes the program fallocate of util-linux.',
+      'is, unless --shorten makes it and the image end behind the last block in use. It takes ' +
+      'the program fallocate of util-linux.',
     examples: [
       ['trim work.img', 'give back what is free'],
+      ['trim work.img --shorten', 'and cut off the end of the image that nothing is in'],
       ['trim work.img --minimum 1MiB', 'only long runs of free space, which is faster'],
     ],
   })
@@ -30,15 +33,25 @@ export function addTrim(program: Command, terminal: Terminal): void {
     .option('--minimum <size>', 'shortest run that is given back, 64 KiB', (text: string) =>
       parseSize(text, 'minimum'),
     )
-    .action(async (image: string, { minimum, json }: Options) => {
+    .option('--shorten', 'make the volume as small as it can be, too')
+    .action(async (image: string, { minimum, shorten, json }: Options) => {
       const before = allocated(image);
       const { signal } = terminal;
-      const discarded = await doing(`trim ${image}`, () =>
-        withVolume(image, { write: true }, (volume) => volume.trim({ minimum, signal })),
+      const [discarded, size] = await doing(`trim ${image}`, () =>
+        withVolume(image, { write: true }, async (volume) => {
+          const bytes = await volume.trim({ minimum, signal });
+          if (shorten === true) await volume.shorten();
+          const { blocks, bsize } = volume.fs.statfsSync('/');
+          return [bytes, blocks * bsize] as const;
+        }),
       );
       const after = allocated(image);
-      if (json) await terminal.json({ image, discarded, before, after });
-      else await terminal.line(`${image}: ${formatSize(discarded)} given back${takes(after)}`);
+      if (json) {
+        await terminal.json({ image, discarded, before, after, size });
+        return;
+      }
+      const cut = shorten === true ? `, ${formatSize(size)} long` : '';
+      await terminal.line(`${image}: ${formatSize(discarded)} given back${cut}${takes(after)}`);
     });
 }
 
