@@ -54,7 +54,7 @@ function newWorld(size: number, random?: Random): World {
 }
 
 describe('resize()', () => {
-  seeded('a life that grows', { count: 6 }, (random) => {
+  seeded('a life that grows', { count: 3 }, (random) => {
     const world = newWorld(random.between(200, 600) * BLOCK_SIZE, random);
     const history = new History(world, { random, sizeMax: 60_000 });
     for (let i = 0; i < 6; i++) {
@@ -79,7 +79,7 @@ describe('resize()', () => {
     expect(world.freeBlocks() + groupReserved(geometry, 0)).toBe(fresh.freeBlocks() + fixed);
   });
 
-  seeded('a life that grows and shrinks', { count: 6 }, (random) => {
+  seeded('a life that grows and shrinks', { count: 4 }, (random) => {
     const world = newWorld(random.between(300, 900) * BLOCK_SIZE, random);
     const history = new History(world, { random, sizeMax: 60_000 });
     for (let i = 0; i < 8; i++) {
