@@ -16,6 +16,9 @@ const TRANSFER_BLOCKS = 256;
 /** Sort keys hold a block's index above the place in the request. */
 const PLACES = 65536;
 
+/** What is read from: a device, or what is to become of one. */
+export type Source = Pick<Device, 'size' | 'read'>;
+
 /** A transfer: blocks that lie next to each other, here and there. */
 interface Transfer {
   /** Place in the arena of the first one, in blocks. */
@@ -26,7 +29,7 @@ interface Transfer {
 }
 
 export class BlockReader {
-  readonly #device: Device;
+  readonly #device: Source;
   /** What was read, valid until the next round. */
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
@@ -36,7 +39,7 @@ export class BlockReader {
   readonly #places: Uint16Array;
   readonly #errors: (Error | undefined)[];
 
-  constructor(device: Device) {
+  constructor(device: Source) {
     this.#device = device;
     const deviceBlocks = Math.ceil(device.size / BLOCK_SIZE);
     this.capacity = Math.min(ROUND_MAX, Math.max(ROUND_MIN, deviceBlocks));

@@ -2,8 +2,8 @@
  * Session: what the phases of one check share.
  */
 import { BLOCK_SIZE } from '../base/index.ts';
-import type { Completion, Device, Steps } from '../device/index.ts';
-import { BlockReader } from './block-reader.ts';
+import type { Completion, Steps } from '../device/index.ts';
+import { BlockReader, type Source } from './block-reader.ts';
 import { type CheckStatistics, IssueList, newStatistics } from './report.ts';
 
 /**
@@ -62,7 +62,7 @@ export class OutOfMemory extends Error {
 }
 
 export class Session {
-  readonly device: Device;
+  readonly device: Source;
   readonly reader: BlockReader;
   readonly issues: IssueList;
   readonly statistics: CheckStatistics = newStatistics();
@@ -74,7 +74,7 @@ export class Session {
   readonly #memory: number;
   #taken = 0;
 
-  constructor(device: Device, options: CheckOptions) {
+  constructor(device: Source, options: CheckOptions) {
     this.device = device;
     this.#options = options;
     this.reader = new BlockReader(device);
