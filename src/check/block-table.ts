@@ -93,6 +93,11 @@ export class BlockTable {
     return words === undefined ? 0 : (words[this.#wordOf(block) + 1] as number);
   }
 
+  /** True if its first slot states a second copy. */
+  hasTwin(block: number): boolean {
+    return (this.#word(block) & TWIN_BIT) !== 0;
+  }
+
   has(block: number, mark: number): boolean {
     return (this.#word(block) & mark) !== 0;
   }

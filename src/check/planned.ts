@@ -41,6 +41,12 @@ export class PlannedDevice implements Source {
     this.#last.set(block, bytes);
   }
 
+  /** Of what comes in any order, forgets the blocks that nobody needs. Returns how many are left. */
+  keep(isNeeded: (block: number) => boolean): number {
+    for (const block of this.#any.keys()) if (!isNeeded(block)) this.#any.delete(block);
+    return this.#any.size;
+  }
+
   /** Forgets all that was planned. */
   clear(): void {
     this.#any.clear();

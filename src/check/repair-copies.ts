@@ -3,17 +3,15 @@
  */
 import { BLOCK_SIZE, checksum32 } from '../base/index.ts';
 import { encodeSuperblock, imageSeed } from '../format/index.ts';
-import type { BlockTable } from './block-table.ts';
 import type { PlannedDevice } from './planned.ts';
-import type { CheckReport } from './report.ts';
+import type { View } from './repair-structure.ts';
 import { newestOf, type Place, type Root } from './roots.ts';
-import type { Answer, Session } from './session.ts';
+import type { Answer } from './session.ts';
 
 /** Nodes of which one copy is whole: the other becomes the same. Tells what, in words. */
 export function* planCopies(
-  session: Session,
   planned: PlannedDevice,
-  { root, table, report }: { root: Root; table: BlockTable; report: CheckReport },
+  { session, root, table, report }: View,
 ): Answer<string[]> {
   const seed = imageSeed(root.superblock.uuid);
   let count = 0;

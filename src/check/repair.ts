@@ -13,11 +13,13 @@
 import { type Device, run, type Steps } from '../device/index.ts';
 import type { IssueCode } from './catalogue.ts';
 import { Checker, checkTurn, runTurn } from './check.ts';
+import { Notes } from './notes.ts';
 import { PlannedDevice } from './planned.ts';
 import { planCopies, planSuperblocks } from './repair-copies.ts';
 import { CountRepair } from './repair-counts.ts';
+import { look, needsMending, refusal, StructureRepair, type View } from './repair-structure.ts';
 import type { CheckReport } from './report.ts';
-import { type CheckOptions, Session } from './session.ts';
+import { type Answer, type CheckOptions, Session } from './session.ts';
 
 export interface RepairOptions extends Omit<CheckOptions, 'issues'> {
   /** Find out what would be done, and write nothing. Default false. */
@@ -29,6 +31,8 @@ export interface RepairReport {
   readonly before: CheckReport;
   /** What was done, or would be, in words; nothing if there was nothing to do. */
   readonly done: readonly string[];
+  /** What was not done that could have been, and why. */
+  readonly left: readonly string[];
   /** What a check finds now; with `dryRun` the same as before. */
   readonly after: CheckReport;
 }
@@ -71,6 +75,7 @@ class Repairer {
   readonly #device: Device;
   readonly #options: RepairOptions;
   readonly #done: string[] = [];
+  readonly #left: string[] = [];
   #before!: CheckReport;
   #after!: CheckReport;
 
@@ -80,31 +85,22 @@ class Repairer {
   }
 
   report(): RepairReport {
-    return { before: this.#before, done: this.#done, after: this.#after };
+    return { before: this.#before, done: this.#done, left: this.#left, after: this.#after };
   }
 
   *steps(): Steps {
     const { dryRun, ...options } = this.#options;
     const planned = new PlannedDevice(this.#device);
-    const session = new Session(planned, { ...options, issues: Number.MAX_SAFE_INTEGER });
-    const checker = new Checker(session);
-    yield* checker.steps();
-    const report = checker.report();
-    this.#before = report;
+    const first = yield* look(planned, options);
+    this.#before = 'root' in first ? first.report : first;
     this.#after = this.#before;
-    const { root, table } = checker;
-    if (root === undefined || table === undefined || this.#before.verdict === 'fatal') return;
-    if (this.#has(['copy-damaged'])) {
-      this.#done.push(...(yield* planCopies(session, planned, { root, table, report })));
+    if (!('root' in first)) return;
+    if (this.#before.found.has('unknown-feature')) {
+      this.#left.push('the volume has features that this version must not write');
+      return;
     }
-    const copy = this.#has(['index-copy']);
-    if (copy || this.#has(COUNTS)) {
-      const counts = new CountRepair(session, planned, root, table);
-      this.#done.push(...(yield* counts.plan(checker.promised, copy)));
-    }
-    if (this.#has(['superblock-damaged', 'superblock-stale'])) {
-      this.#done.push(...planSuperblocks(planned, root, checker.places));
-    }
+    const view = yield* this.#structure(planned, first);
+    yield* this.#others(planned, view);
     if (this.#done.length === 0 || dryRun === true) return;
     yield* planned.write();
     const again = new Checker(new Session(this.#device, options));
@@ -112,7 +108,35 @@ class Repairer {
     this.#after = again.report();
   }
 
-  #has(codes: readonly IssueCode[]): boolean {
-    return codes.some((code) => this.#before.found.has(code));
+  /** Nodes and records. Returns what there is to work with then. */
+  *#structure(planned: PlannedDevice, first: View): Answer<View> {
+    if (!needsMending(first.report)) return first;
+    const notes = new Notes();
+    const refused = refusal(first.report);
+    const { dryRun: _, ...options } = this.#options;
+    const plan = refused ?? (yield* new StructureRepair(planned, options, notes).plan(first));
+    if (typeof plan === 'string') {
+      planned.clear();
+      this.#left.push(`nodes and records are left as they are: ${plan}`);
+      return first;
+    }
+    this.#done.push(...notes.lines());
+    return plan;
+  }
+
+  /** Counts and copies. */
+  *#others(planned: PlannedDevice, view: View): Answer<void> {
+    const { session, checker, root, table, report } = view;
+    const has = (codes: readonly IssueCode[]): boolean =>
+      codes.some((code) => report.found.has(code));
+    if (has(['copy-damaged'])) this.#done.push(...(yield* planCopies(planned, view)));
+    const copy = has(['index-copy']);
+    if (copy || has(COUNTS)) {
+      const counts = new CountRepair(session, planned, root, table);
+      this.#done.push(...(yield* counts.plan(checker.promised, copy)));
+    }
+    if (has(['superblock-damaged', 'superblock-stale'])) {
+      this.#done.push(...planSuperblocks(planned, root, checker.places));
+    }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Stored counts: what a root says of the use of each block, as plain numbers.
  *
- * A count that is 0 says that nothing of the root is there: whatever the block holds is from another
+ * A count that is 0 says that nothing of the root is there: what the block holds is of another
  * time. One that is not says that the block holds what some slot of this root names.
  */
 import { BLOCK_SIZE, type Block, checksum32 } from '../base/index.ts';

@@ -1,0 +1,183 @@
+/**
+ * Mend record: what an inode's record says of what hangs from it, made to agree.
+ *
+ * Sizes and link counts of directories, times that cannot be, link counts of files with one name;
+ * slots of what cannot be read become holes. What a record says of itself is left as it is.
+ */
+import { getU64, setU64, viewOf, wordsOf } from '../base/index.ts';
+import {
+  getTime,
+  InodeFlag,
+  InodeKind,
+  MetaInode,
+  SlotRole,
+  setTime,
+  TreeKind,
+  visitRecordSlots,
+} from '../format/index.ts';
+import type { MendParts } from './mend.ts';
+import { RecordReader } from './record-reader.ts';
+import type { Item } from './survey.ts';
+
+/** What is in a part of a directory. */
+export interface Below {
+  readonly entries: number;
+  readonly directories: number;
+  /** Some name is a LINK, or may be one further below in the same realm. */
+  readonly links: boolean;
+  /** There is something that was not gone through yet. */
+  readonly unknown: boolean;
+}
+
+export interface RecordContext {
+  readonly item: Item;
+  /** Of the leaf; the record is added to it. */
+  readonly below: { entries: number; directories: number; links: boolean };
+  readonly follow: (
+    words: Uint32Array,
+    at: number,
+    role: SlotRole,
+    detail: number,
+  ) => Below | 'hole' | undefined;
+  readonly parts: MendParts;
+}
+
+const NSEC_MAX = 999_999_999;
+/** Byte offsets of record fields. */
+const FLAGS = 4;
+const NLINK = 24;
+const SIZE = 32;
+const TIMES = [48, 56, 64, 72];
+const ATTRIBUTES = 98;
+
+const reader = new RecordReader();
+
+/**
+ * Mends a sound record where it lies; returns it, or what takes its place, or undefined if it has
+ * to go.
+ */
+export function mendRecord(record: Uint8Array, context: RecordContext): Uint8Array | undefined {
+  const { item, below, parts } = context;
+  const own = reader.read(record, 0, record.length);
+  const { inode, kind } = own;
+  if (item.rank === 'orphans' && orphanIsWrong(own)) {
+    parts.notes.add(`drop orphan ${inode}, which no mount would know`);
+    return undefined;
+  }
+  below.entries++;
+  if (kind === InodeKind.DIRECTORY) below.directories++;
+  if (kind === InodeKind.LINK) {
+    below.links = true;
+    return record;
+  }
+  if (kind === InodeKind.TREE) {
+    if (parts.emptyQueue && item.rank === 'meta') emptyQueue(record, own, parts);
+    return record;
+  }
+  const flags = own.flags;
+  const { root, attributesLost } = followSlots(record, context, inode);
+  mendTimes(record, parts, inode);
+  if (kind === InodeKind.DIRECTORY) mendDirectory(record, context, root);
+  else if (item.detail === TreeKind.DIRECTORY && (flags & InodeFlag.LINKED) === 0) {
+    setNlink(record, item.rank === 'orphans' ? 0 : 1, context, inode);
+  }
+  return attributesLost ? withoutAttributes(record) : record;
+}
+
+/** Slots of a record, each made what its target asks for. */
+function followSlots(
+  record: Uint8Array,
+  { follow, parts: { notes } }: RecordContext,
+  inode: number,
+): { root: Below | undefined; attributesLost: boolean } {
+  const { kind, layout } = reader;
+  const attributesAt = reader.has(InodeFlag.ATTR_BLOCKS) ? layout.attributeSlot / 4 : -1;
+  let root: Below | undefined;
+  let attributesLost = false;
+  visitRecordSlots(wordsOf(record), record, 0, (words, at, role, detail) => {
+    // A target of zeros would be another target.
+    if (kind === InodeKind.SYMLINK && role === SlotRole.DATA) return;
+    const result = follow(words, at, role, detail);
+    if (role === SlotRole.KEYED && detail === TreeKind.DIRECTORY && result !== 'hole')
+      root = result;
+    if (result !== 'hole') return;
+    attributesLost ||= at === attributesAt;
+    let what = `make a hole of what cannot be reached in file ${inode}`;
+    if (at === attributesAt) what = `drop the attributes of inode ${inode}, which cannot be read`;
+    else if (role === SlotRole.KEYED && detail === TreeKind.LINKS) {
+      what = `drop the link table of inode ${inode}, which cannot be read`;
+    } else if (role === SlotRole.KEYED) what = `drop what cannot be read of directory ${inode}`;
+    notes.add(what);
+  });
+  return { root, attributesLost };
+}
+
+function orphanIsWrong(own: RecordReader): boolean {
+  if (!own.has(InodeFlag.REALM) || own.name() !== `${own.realm}.${own.inode}`) return true;
+  return own.isDirectory && own.nlink !== 0;
+}
+
+function emptyQueue(record: Uint8Array, { layout }: RecordReader, { notes }: MendParts): void {
+  record.fill(0, layout.slots, layout.slots + 16);
+  notes.add('give up the reclaim queue: what was deleted is free at once');
+}
+
+function mendTimes(record: Uint8Array, { notes }: MendParts, inode: number): void {
+  const words = wordsOf(record);
+  for (const at of TIMES) {
+    const { sec, nsec } = getTime(words, at / 4);
+    if (nsec <= NSEC_MAX) continue;
+    setTime(words, at / 4, { sec, nsec: NSEC_MAX });
+    notes.add(`put a time of inode ${inode} right`);
+  }
+}
+
+function mendDirectory(record: Uint8Array, context: RecordContext, root: Below | undefined): void {
+  const { item, below, parts } = context;
+  const view = viewOf(record);
+  const { inode } = reader;
+  const inRealm = !reader.has(InodeFlag.REALM);
+  const found = root ?? { entries: 0, directories: 0, links: false, unknown: false };
+  const linked = view.getUint32(FLAGS, true);
+  if (found.links && (linked & InodeFlag.HAS_LINKS_BELOW) === 0) {
+    view.setUint32(FLAGS, linked | InodeFlag.HAS_LINKS_BELOW, true);
+    parts.notes.add(`let directory ${inode} say that it has linked files below`);
+  }
+  if (inRealm && (view.getUint32(FLAGS, true) & InodeFlag.HAS_LINKS_BELOW) !== 0) {
+    below.links = true;
+  }
+  if (found.unknown) return;
+  const size = getU64(view, SIZE);
+  if (size !== found.entries) {
+    setU64(view, SIZE, found.entries);
+    parts.notes.add(`let directory ${inode} have ${found.entries} entries, not ${size}`);
+  }
+  const counted = item.rank === 'plain' || (item.rank === 'meta' && inode !== MetaInode.ORPHANS);
+  if (counted) setNlink(record, 2 + found.directories, context, inode);
+}
+
+function setNlink(
+  record: Uint8Array,
+  nlink: number,
+  { parts }: RecordContext,
+  inode: number,
+): void {
+  const view = viewOf(record);
+  const stored = view.getUint32(NLINK, true);
+  if (stored === nlink) return;
+  view.setUint32(NLINK, nlink, true);
+  parts.notes.add(`let inode ${inode} have link count ${nlink}, not ${stored}`);
+}
+
+/** The record without its attributes, which were in blocks. */
+function withoutAttributes(record: Uint8Array): Uint8Array {
+  const { attributeSlot } = reader.layout;
+  const shorter = new Uint8Array(record.length - 16);
+  shorter.set(record.subarray(0, attributeSlot));
+  shorter.set(record.subarray(attributeSlot + 16), attributeSlot);
+  const view = viewOf(shorter);
+  view.setUint16(0, shorter.length, true);
+  view.setUint32(FLAGS, view.getUint32(FLAGS, true) & ~InodeFlag.ATTR_BLOCKS, true);
+  view.setUint16(ATTRIBUTES, 0, true);
+  return shorter;
+}
