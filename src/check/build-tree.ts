@@ -1,10 +1,10 @@
 /**
  * Build tree: new nodes, in blocks that nothing uses, from records and from nodes that are there.
  *
- * B1. A new node goes to a block that neither a slot nor a stored count says is in use, and to none
- *     twice. So the root that is there stays whole until a superblock names another one, and what
+ * B1. A new node goes to a block that is in use by no slot and no stored count, and to none twice.
+ *     So the root that is there stays whole until a superblock names another one, and what
  *     may still be found is not written over.
- * B2. A new node is born in the root's own txg. No later one is open, so nobody changes it in place.
+ * B2. A new node is born in the root's own txg. None is open later, so none changes it in place.
  *
  * Nodes of a tree that replace each other come as {@link Child | children}: slots under the lowest
  * key that may be below them, in ascending order.

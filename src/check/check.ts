@@ -16,6 +16,7 @@ import { CountCheck } from './counts.ts';
 import { Graph } from './graph.ts';
 import { LogCheck } from './log.ts';
 import { NameCheck } from './names.ts';
+import type { RealmFault } from './realms.ts';
 import type { CheckReport } from './report.ts';
 import { type Place, type Root, RootFinder } from './roots.ts';
 import { type CheckOptions, OutOfMemory, Session } from './session.ts';
@@ -76,6 +77,8 @@ export class Checker {
   table: BlockTable | undefined;
   /** Blocks that unwritten slots promise. */
   promised = 0;
+  /** What is wrong with linked files, realm by realm. */
+  realmFaults: readonly RealmFault[] = [];
   /** The places of superblocks, as they were found. */
   places: readonly Place[] = [];
   readonly #session: Session;
@@ -121,7 +124,9 @@ export class Checker {
     const graph = new Graph(session, superblock, table);
     yield* graph.walk();
     this.promised = graph.promised;
-    yield* new NameCheck(session, superblock, table).walk();
+    const names = new NameCheck(session, superblock, table);
+    yield* names.walk();
+    this.realmFaults = names.realmFaults;
     yield* new CountCheck(session, this.root, table).compare();
     yield* new LogCheck(session, superblock, table).read();
   }

@@ -2,17 +2,20 @@
  * Lost and found: what was salvaged of directories, and has no place in the tree any more, is
  * connected under `/lost+found`.
  *
- * Each directory gets a name that says which one it was, `#<realm>-<inode>`, and a realm of its own,
- * as a clone would: the inode numbers below it stay what they were, whoever else has them. Names of
- * linked files are looked up in the link table that was salvaged with it, or in that of the live
- * tree if it comes from there.
+ * Each directory gets a name that says which one it was, `#<realm>-<inode>`. What comes from the
+ * live tree becomes part of it again, if no number below it is in use there by now. All others get
+ * a realm of their own, as a clone would: the numbers below stay what they were, whoever else has
+ * them. Names of linked files are looked up in the link table that was salvaged with it, or in that
+ * of the live tree if it comes from there.
  */
 import { copyBinary, hashName, setU64, TWO_32, viewOf, wordsOf } from '../base/index.ts';
 import {
   INODE_MAX,
   InodeFlag,
   InodeKind,
+  LINK_NAME,
   layoutRecord,
+  linkRecordLength,
   MetaInode,
   MetaName,
   newLayout,
@@ -49,6 +52,15 @@ export interface LostFoundParts {
   readonly notes: Notes;
 }
 
+/** What is to be connected. */
+export interface Lost {
+  readonly unclaimed: readonly Unclaimed[];
+  /** Inodes of the live tree's link table. */
+  readonly unnamed: readonly number[];
+  /** Directories that come from the live tree become part of it again, under their own numbers. */
+  readonly plain: boolean;
+}
+
 /** A record and its key. */
 interface Found {
   readonly key: number;
@@ -74,18 +86,20 @@ export class LostFound {
     this.#state = { ...parts.root.superblock.state };
   }
 
-  /** Connects nodes of directories. Returns the new state; undefined if nothing was connected. */
-  *connect(unclaimed: readonly Unclaimed[]): Answer<VolumeState | undefined> {
+  /** Connects what there is. Returns the new state; undefined if nothing was connected. */
+  *connect({ unclaimed, unnamed, plain }: Lost): Answer<VolumeState | undefined> {
     const groups = groupsOf(unclaimed);
     const { writer } = this.#parts;
     const live = yield* this.#named(this.#state.metaRoot, MetaName.LIVE);
-    if (groups.length === 0 || live === undefined) return undefined;
+    if (groups.length + unnamed.length === 0 || live === undefined) return undefined;
     const place = yield* this.#place(slotIn(live.record, 'root'));
     if (place === undefined) return undefined;
     const inode = new RecordReader().read(place.record, 0, place.record.length).inode;
     const entries = yield* this.#entries(slotIn(place.record, 'root'));
     if (entries === undefined) return undefined;
-    for (const group of groups) this.#add(group, entries, slotIn(live.record, 'links'));
+    const links = slotIn(live.record, 'links');
+    for (const group of groups) this.#addDirectory(group, entries, { links, plain });
+    for (const linked of unnamed) this.#addName(linked, entries);
     entries.sort((left, right) => left.key - right.key);
     const name = { tree: TreeKind.DIRECTORY, realm: LIVE_REALM, inode };
     const slot = writer.root(name, writer.leaves(name, entries), 0);
@@ -113,31 +127,62 @@ export class LostFound {
     return undefined;
   }
 
-  #add(group: Group, entries: Entry[], liveLinks: Uint32Array): void {
+  #addDirectory(
+    { name, nodes, links: own }: Group,
+    entries: Entry[],
+    { links: live, plain }: { links: Uint32Array; plain: boolean },
+  ): void {
     const { writer, notes } = this.#parts;
-    const { name, nodes } = group;
-    const hole = new Uint32Array(SLOT_WORDS);
     const build = (parts: readonly Unclaimed[], of: TreeName): Uint32Array => {
       const level = Math.max(...parts.map((node) => node.level));
       return writer.root(of, writer.gather(of, parts.map(asChild), level), level);
     };
-    let links = name.realm === LIVE_REALM ? liveLinks : hole;
-    if (group.links.length > 0) links = build(group.links, { ...name, tree: TreeKind.LINKS });
-    const base = `#${name.realm}-${name.inode}`;
-    const taken = new Set(entries.map(({ bytes }) => nameIn(bytes)));
-    let text = base;
-    for (let i = 1; taken.has(text); i++) text = `${base}.${i}`;
+    const fromLive = name.realm === LIVE_REALM;
+    let links = fromLive ? live : new Uint32Array(SLOT_WORDS);
+    if (own.length > 0) links = build(own, { ...name, tree: TreeKind.LINKS });
     const realm = this.#state.nextRealm;
-    const identity = { realm, outer: LIVE_REALM, links };
+    if (realm + 1 >= REALM_MAX) return;
+    const identity = plain && fromLive ? undefined : { realm, outer: LIVE_REALM, links };
+    const { text, key } = this.#nameFor(name, entries);
     const record = this.#directory(text, name.inode, identity);
     record.set(new Uint8Array(build(nodes, name).slice().buffer), slotAt(record, 'root'));
-    const hash = hashName(text, this.#hashSeed) * COLLISIONS;
-    let key = hash;
-    while (entries.some((entry) => entry.key === key)) key++;
-    if (key >= hash + COLLISIONS || realm + 1 >= REALM_MAX) return;
-    this.#state.nextRealm = realm + 1;
+    if (identity !== undefined) this.#state.nextRealm = realm + 1;
     entries.push({ key, bytes: record });
     notes.add(`connect what is left of directory ${name.inode} as /${LOST_AND_FOUND}/${text}`);
+  }
+
+  /** A name for an inode of the live tree's link table. */
+  #addName(inode: number, entries: Entry[]): void {
+    const { text, key } = this.#nameFor({ realm: LIVE_REALM, inode }, entries);
+    const record = new Uint8Array(linkRecordLength(text.length));
+    const view = viewOf(record);
+    view.setUint16(0, record.length, true);
+    record[2] = text.length;
+    record[3] = InodeKind.LINK;
+    view.setUint32(8, inode, true);
+    record[12] = Math.floor(inode / TWO_32);
+    copyBinary(text, record, LINK_NAME);
+    entries.push({ key, bytes: record });
+    this.#parts.notes.add(
+      `connect inode ${inode}, which has no name, as /${LOST_AND_FOUND}/${text}`,
+    );
+  }
+
+  /** A name that says what it was, and that nothing has yet. */
+  #nameFor(
+    { realm, inode }: { realm: number; inode: number },
+    entries: readonly Entry[],
+  ): { text: string; key: number } {
+    const base = `#${realm}-${inode}`;
+    const taken = new Set(entries.map(({ bytes }) => nameIn(bytes)));
+    const keys = new Set(entries.map((entry) => entry.key));
+    for (let i = 0; ; i++) {
+      const text = i === 0 ? base : `${base}.${i}`;
+      const hash = hashName(text, this.#hashSeed) * COLLISIONS;
+      let key = hash;
+      while (keys.has(key)) key++;
+      if (!taken.has(text) && key < hash + COLLISIONS) return { text, key };
+    }
   }
 
   get #hashSeed(): bigint {
@@ -215,8 +260,8 @@ export class LostFound {
 }
 
 /**
- * Nodes of one directory that lie apart, newest first; what lies among the keys of a newer one is of
- * another time, and a group of its own.
+ * Nodes of one directory that lie apart, newest first; what lies among the keys of a newer one is
+ * of another time, and a group of its own.
  */
 function groupsOf(unclaimed: readonly Unclaimed[]): Group[] {
   const groups: Group[] = [];

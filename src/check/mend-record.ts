@@ -9,14 +9,19 @@ import {
   getTime,
   InodeFlag,
   InodeKind,
+  layoutRecord,
   MetaInode,
+  newLayout,
+  SlotKind,
   SlotRole,
   setTime,
+  slotKind,
   TreeKind,
   visitRecordSlots,
 } from '../format/index.ts';
 import type { MendParts } from './mend.ts';
 import { RecordReader } from './record-reader.ts';
+import { realmKeyOf } from './repair-links.ts';
 import type { Item } from './survey.ts';
 
 /** What is in a part of a directory. */
@@ -75,13 +80,20 @@ export function mendRecord(record: Uint8Array, context: RecordContext): Uint8Arr
     return record;
   }
   const flags = own.flags;
+  const realm = realmOf(record, own);
   const { root, attributesLost } = followSlots(record, context, inode);
   mendTimes(record, parts, inode);
+  const roots = parts.realms.get(realm);
+  if (roots?.root !== undefined) record.set(bytesOf(roots.root), own.layout.slots);
+  if (roots?.links !== undefined) record.set(bytesOf(roots.links), own.layout.links);
   if (kind === InodeKind.DIRECTORY) mendDirectory(record, context, root);
   else if (item.detail === TreeKind.DIRECTORY && (flags & InodeFlag.LINKED) === 0) {
     setNlink(record, item.rank === 'orphans' ? 0 : 1, context, inode);
   }
-  return attributesLost ? withoutAttributes(record) : record;
+  const kept = reshaped(record, own.read(record, 0, record.length));
+  if (kept !== record && !attributesLost)
+    parts.notes.add(`let inode ${inode} have no slots of holes`);
+  return kept;
 }
 
 /** Slots of a record, each made what its target asks for. */
@@ -110,6 +122,18 @@ function followSlots(
     notes.add(what);
   });
   return { root, attributesLost };
+}
+
+/** Which realm a record opens; nothing if it opens none. */
+function realmOf(record: Uint8Array, { layout, kind, flags }: RecordReader): string {
+  if (kind !== InodeKind.DIRECTORY || (flags & InodeFlag.REALM) === 0) return '';
+  const slot = (at: number): Uint32Array => new Uint32Array(record.slice(at, at + 16).buffer);
+  const linked = (flags & InodeFlag.LINKS) !== 0;
+  return realmKeyOf(slot(layout.slots), linked ? slot(layout.links) : undefined);
+}
+
+function bytesOf(slot: Uint32Array): Uint8Array {
+  return new Uint8Array(slot.slice().buffer);
 }
 
 function orphanIsWrong(own: RecordReader): boolean {
@@ -169,15 +193,34 @@ function setNlink(
   parts.notes.add(`let inode ${inode} have link count ${nlink}, not ${stored}`);
 }
 
-/** The record without its attributes, which were in blocks. */
-function withoutAttributes(record: Uint8Array): Uint8Array {
-  const { attributeSlot } = reader.layout;
-  const shorter = new Uint8Array(record.length - 16);
-  shorter.set(record.subarray(0, attributeSlot));
-  shorter.set(record.subarray(attributeSlot + 16), attributeSlot);
-  const view = viewOf(shorter);
-  view.setUint16(0, shorter.length, true);
-  view.setUint32(FLAGS, view.getUint32(FLAGS, true) & ~InodeFlag.ATTR_BLOCKS, true);
-  view.setUint16(ATTRIBUTES, 0, true);
-  return shorter;
+/** The record with room for what it has, and for no holes: a mount takes no other. */
+function reshaped(record: Uint8Array, { shape, layout, kind }: RecordReader): Uint8Array {
+  const words = wordsOf(record);
+  const used = (at: number): boolean => slotKind(words, at / 4) !== SlotKind.HOLE;
+  let { flags, attributesLength } = shape;
+  if (kind !== InodeKind.DIRECTORY && kind !== InodeKind.TREE) {
+    const slots = Array.from({ length: layout.slotCount }, (_, i) => layout.slots + 16 * i);
+    if (!slots.slice(1).some(used)) flags &= ~InodeFlag.EMBED4;
+    if (!slots.some(used)) flags &= ~InodeFlag.SLOTS;
+  }
+  if ((flags & InodeFlag.ATTR_BLOCKS) !== 0 && !used(layout.attributeSlot)) {
+    flags &= ~InodeFlag.ATTR_BLOCKS;
+    attributesLength = 0;
+  }
+  if (flags === shape.flags) return record;
+  const to = layoutRecord({ ...shape, flags, attributesLength }, newLayout());
+  const result = new Uint8Array(to.length);
+  result.set(record.subarray(0, layout.slots));
+  result.set(record.subarray(layout.slots, layout.slots + 16 * to.slotCount), to.slots);
+  if ((flags & InodeFlag.ATTR_BLOCKS) !== 0) {
+    result.set(record.subarray(layout.attributeSlot, layout.attributeSlot + 16), to.attributeSlot);
+  }
+  result.set(record.subarray(layout.identity, layout.attributes), to.identity);
+  result.set(record.subarray(layout.attributes, layout.name), to.attributes);
+  result.set(record.subarray(layout.name), to.name);
+  const view = viewOf(result);
+  view.setUint16(0, to.length, true);
+  view.setUint32(FLAGS, flags, true);
+  view.setUint16(ATTRIBUTES, attributesLength, true);
+  return result;
 }

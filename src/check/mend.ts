@@ -36,6 +36,7 @@ import type { Child, Entry, NodeWriter, TreeName } from './build-tree.ts';
 import { type Below, mendRecord } from './mend-record.ts';
 import type { Notes } from './notes.ts';
 import { LeafSpace } from './record-reader.ts';
+import type { RealmRoots } from './repair-links.ts';
 import type { Root } from './roots.ts';
 import type { Attached } from './salvage.ts';
 import type { Answer, Session } from './session.ts';
@@ -77,6 +78,8 @@ export interface MendParts {
   readonly writer: NodeWriter;
   /** What was found again of lost nodes, by their blocks. */
   readonly attached: ReadonlyMap<number, Attached>;
+  /** What becomes of the roots of realms. */
+  readonly realms: ReadonlyMap<string, RealmRoots>;
   /** The maps of files are gone through too. */
   readonly maps: boolean;
   /** The reclaim queue is given up. */

@@ -30,7 +30,7 @@ import {
 } from '../format/index.ts';
 import { type BlockTable, Mark } from './block-table.ts';
 import type { NodeView } from './graph.ts';
-import { NONE, Realms } from './realms.ts';
+import { NONE, type RealmFault, Realms } from './realms.ts';
 import { RecordReader } from './record-reader.ts';
 import type { Answer, Session } from './session.ts';
 import { type KeyRange, TreeWalk } from './tree-walk.ts';
@@ -114,6 +114,11 @@ export class NameCheck {
     this.#realms = new Realms(session, this.#trees);
   }
 
+  /** What is wrong with linked files, realm by realm. */
+  get realmFaults(): readonly RealmFault[] {
+    return this.#realms.faults;
+  }
+
   *walk(): Steps {
     this.#push(metaRoot(this.#superblock));
     for (let next = this.#stack.pop(); next !== undefined; next = this.#stack.pop()) {
@@ -142,7 +147,7 @@ export class NameCheck {
     }
     if (known !== undefined && !this.#isWalkedAgain(directory, known)) return;
     if (directory.opensRealm) {
-      this.#realms.begin({ id, links, exact: directory.rank === 'live' });
+      this.#realms.begin({ id, root, links, exact: directory.rank === 'live' });
       this.#realms.addInode(inode);
     }
     if (root !== NONE) this.#table.mark(root, Mark.OPEN);

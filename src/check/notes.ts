@@ -7,8 +7,14 @@ export class Notes {
     this.#lines.set(line, (this.#lines.get(line) ?? 0) + 1);
   }
 
-  clear(): void {
+  save(): ReadonlyMap<string, number> {
+    return new Map(this.#lines);
+  }
+
+  /** Forgets what came after the notes were saved. */
+  restore(saved: ReadonlyMap<string, number>): void {
     this.#lines.clear();
+    for (const [line, times] of saved) this.#lines.set(line, times);
   }
 
   lines(): string[] {

@@ -41,7 +41,7 @@ export class PlannedDevice implements Source {
     this.#last.set(block, bytes);
   }
 
-  /** Of what comes in any order, forgets the blocks that nobody needs. Returns how many are left. */
+  /** Forgets blocks that nobody needs, superblocks aside. Returns how many are left. */
   keep(isNeeded: (block: number) => boolean): number {
     for (const block of this.#any.keys()) if (!isNeeded(block)) this.#any.delete(block);
     return this.#any.size;

@@ -14,13 +14,27 @@ import type { TreeWalk } from './tree-walk.ts';
 
 /** No block. */
 export const NONE = -1;
+const FAULT_BYTES = 200;
+
+/** What is wrong with the linked files of a realm, by the blocks of its tree and its link table. */
+export interface RealmFault {
+  readonly root: number;
+  readonly links: number;
+  /** Inodes with names and without a record. */
+  readonly missing: Set<number>;
+  /** Link counts that ought to be. */
+  readonly counts: Map<number, number>;
+  /** Inodes of the live tree without a name. */
+  readonly unnamed: number[];
+}
 
 /** A realm whose directories are being walked. */
 export interface OpenRealm {
   readonly id: number;
   /** Tells it from all others that are walked; ids can repeat. */
   readonly serial: number;
-  /** Root of its link table, or {@link NONE}. */
+  /** Root of its tree and of its link table, or {@link NONE}. */
+  readonly root: number;
   readonly links: number;
   /** Link counts are names, no more: nothing of it was cloned with names left outside. */
   readonly exact: boolean;
@@ -31,6 +45,8 @@ export interface OpenRealm {
 }
 
 export class Realms {
+  /** Of realms that were ended. */
+  readonly faults: RealmFault[] = [];
   readonly #session: Session;
   readonly #trees: TreeWalk;
   readonly #open: OpenRealm[] = [];
@@ -40,6 +56,8 @@ export class Realms {
   readonly #names: NumberList;
   readonly #record = new RecordReader();
   #serial = 0;
+  /** Serial of the realm with the last fault. */
+  #faulty = 0;
 
   constructor(session: Session, trees: TreeWalk) {
     this.#session = session;
@@ -53,7 +71,7 @@ export class Realms {
     return this.#open.at(-1) as OpenRealm;
   }
 
-  begin(realm: { id: number; links: number; exact: boolean }): void {
+  begin(realm: { id: number; root: number; links: number; exact: boolean }): void {
     this.#open.push({
       ...realm,
       serial: ++this.#serial,
@@ -118,13 +136,30 @@ export class Realms {
       const facts = { realm: realm.id, inode };
       const low = nlink < found;
       const high = nlink > found && realm.exact && realm.whole && found > 0;
-      if (low || high) issues.add('link-count', { ...facts, stored: nlink, found });
-      if (found === 0 && realm.exact && realm.whole) issues.add('link-unnamed', facts);
+      if (low || high) {
+        issues.add('link-count', { ...facts, stored: nlink, found });
+        this.#faultOf(realm).counts.set(inode, found);
+      }
+      if (found === 0 && realm.exact && realm.whole) {
+        issues.add('link-unnamed', facts);
+        this.#faultOf(realm).unnamed.push(inode);
+      }
     }
   }
 
-  #missing({ id }: OpenRealm, inode: number): void {
-    this.#session.issues.add('link-missing', { realm: id, inode });
+  #missing(realm: OpenRealm, inode: number): void {
+    this.#session.issues.add('link-missing', { realm: realm.id, inode });
+    this.#faultOf(realm).missing.add(inode);
+  }
+
+  #faultOf({ root, links, serial }: OpenRealm): RealmFault {
+    const last = this.faults.at(-1);
+    if (last !== undefined && this.#faulty === serial) return last;
+    this.#session.take(FAULT_BYTES);
+    this.#faulty = serial;
+    const fault = { root, links, missing: new Set<number>(), counts: new Map(), unnamed: [] };
+    this.faults.push(fault);
+    return fault;
   }
 }
 

@@ -10,6 +10,7 @@ import {
   INLINE_MAX,
   InodeFlag,
   InodeKind,
+  KIND_MASK,
   LINK_NAME,
   layoutRecord,
   newLayout,
@@ -17,6 +18,8 @@ import {
   type RecordLayout,
   type RecordShape,
   readShape,
+  SLOT_SIZE,
+  SlotKind,
   TARGET_MAX,
 } from '../format/index.ts';
 
@@ -86,7 +89,13 @@ export class RecordReader {
     if (this.kind === InodeKind.LINK) return this.flags === 0 ? undefined : 'a name has flags';
     if ((this.flags & ~KNOWN_FLAGS) !== 0) return `its flags are 0x${this.flags.toString(16)}`;
     if (this.mode > 0o7777) return `its mode is 0${this.mode.toString(8)}`;
-    return this.#slotFault() ?? this.#inlineFault() ?? this.#realmFault() ?? this.#attributeFault();
+    return (
+      this.#slotFault() ??
+      this.#shapeFault() ??
+      this.#inlineFault() ??
+      this.#realmFault() ??
+      this.#attributeFault()
+    );
   }
 
   /** True if a time has more nanoseconds than a second. */
@@ -111,6 +120,21 @@ export class RecordReader {
       default:
         return count > 0 ? 'a special file has data' : undefined;
     }
+  }
+
+  /** A record has room for what it has, and for no holes: a mount takes no other. */
+  #shapeFault(): string | undefined {
+    const { slots, slotCount, attributeSlot } = this.layout;
+    const kindAt = (at: number): number => this.#view.getUint8(at + 5) & KIND_MASK;
+    const kinds = Array.from({ length: slotCount }, (_, i) => kindAt(slots + i * SLOT_SIZE));
+    if (kinds.includes(SlotKind.UNWRITTEN)) return 'it has a slot that is unwritten';
+    if (this.has(InodeFlag.ATTR_BLOCKS) && kindAt(attributeSlot) === SlotKind.HOLE) {
+      return 'its attributes are a hole';
+    }
+    if (this.kind === InodeKind.DIRECTORY || this.kind === InodeKind.TREE) return undefined;
+    const needed = slotCount > 1 ? kinds.slice(1) : kinds;
+    const idle = slotCount > 0 && needed.every((kind) => kind === SlotKind.HOLE);
+    return idle ? 'it has slots that are holes, and no use for them' : undefined;
   }
 
   #inlineFault(): string | undefined {

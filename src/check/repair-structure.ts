@@ -17,6 +17,7 @@ import { Mend } from './mend.ts';
 import type { Notes } from './notes.ts';
 import type { PlannedDevice } from './planned.ts';
 import { planSuperblock } from './repair-counts.ts';
+import { LinkRepair, type RealmRoots } from './repair-links.ts';
 import type { CheckReport } from './report.ts';
 import type { Root } from './roots.ts';
 import { attach, Salvage, type Unclaimed } from './salvage.ts';
@@ -65,6 +66,14 @@ const SLOTS: ReadonlySet<IssueCode> = new Set<IssueCode>([
   'slot-birth',
 ]);
 
+/** What is put right in other ways. */
+const OTHERS: ReadonlySet<IssueCode> = new Set<IssueCode>([
+  'next-number',
+  'link-missing',
+  'link-count',
+  'link-unnamed',
+]);
+
 /** What stands in the way of all of it: it could be right in two ways, or harm somebody else. */
 const REFUSED: ReadonlyMap<IssueCode, string> = new Map<IssueCode, string>([
   ['log-pending', 'the log has operations that build on what is there: mount the volume once'],
@@ -77,8 +86,8 @@ const REFUSED: ReadonlyMap<IssueCode, string> = new Map<IssueCode, string>([
 const STEPS_MAX = 32;
 
 /** True if a repair of structure has something to do. */
-export function needsMending({ issues, found }: CheckReport): boolean {
-  return found.has('next-number') || issues.some(isMended);
+export function needsMending({ issues }: CheckReport): boolean {
+  return issues.some((issue) => isMended(issue) || OTHERS.has(issue.code));
 }
 
 /** Why a repair of structure must not be done, in words; undefined if it may. */
@@ -87,6 +96,14 @@ export function refusal({ found }: CheckReport): string | undefined {
     if (found.has(code)) return reason;
   }
   return undefined;
+}
+
+function numbersClash({ report: { found } }: View): boolean {
+  return found.has('inode-twice') || found.has('directory-twice');
+}
+
+function differs(left: Uint32Array, right: Uint32Array): boolean {
+  return left.some((word, i) => word !== right[i]);
 }
 
 /** Data that cannot be read stays where it is. */
@@ -112,6 +129,10 @@ export class StructureRepair {
   #stored!: CountsOfRoot;
   /** What lost nodes named and has no place yet. */
   #unclaimed: Unclaimed[] = [];
+  /** What comes from the live tree may become part of it again. */
+  #plain = true;
+  /** The last step has connected nodes that had no place. */
+  #connecting = false;
 
   constructor(planned: PlannedDevice, options: CheckOptions, notes: Notes) {
     this.#planned = planned;
@@ -123,7 +144,8 @@ export class StructureRepair {
   *plan(first: View): Answer<View | string> {
     for (const pairs of [true, false]) {
       this.#planned.clear();
-      this.#notes.clear();
+      this.#notes.restore(new Map());
+      this.#plain = true;
       try {
         return yield* this.#plan(first, pairs);
       } catch (error) {
@@ -137,18 +159,30 @@ export class StructureRepair {
   /** `pairs`: new nodes get second copies. */
   *#plan(first: View, pairs: boolean): Answer<View | string> {
     this.#stored ??= yield* CountsOfRoot.read(first.session, first.root);
-    // The counts are those of the root that is there: later on they tell of nodes that were replaced.
+    // The counts are those of the root that is there. Later, what was replaced has some too.
     const { session, root, table } = first;
     const salvage = new Salvage(session, root, table, this.#stored);
     this.#unclaimed = session.incomplete ? yield* salvage.scan() : [];
     let view = first;
     for (let step = 0; step < STEPS_MAX; step++) {
+      const unclaimed = this.#unclaimed;
+      const notes = this.#notes.save();
       const state = yield* this.#step(view, pairs);
       if (state === undefined) break;
       const { superblock, ring } = view.root;
       planSuperblock(this.#planned, { ...superblock, state }, ring);
       const next = yield* look(this.#planned, this.#options);
       if (!('root' in next)) return 'what would come of it cannot be checked';
+      const clash = numbersClash(next) && this.#plain;
+      if (refusal(next.report) !== undefined || (clash && this.#connecting)) {
+        if (!this.#connecting) return 'what would come of it contradicts itself';
+        // What was connected does not go with what is there: it keeps to itself, or is left out.
+        this.#unclaimed = clash ? unclaimed : [];
+        this.#plain = false;
+        this.#notes.restore(notes);
+        planSuperblock(this.#planned, superblock, ring);
+        continue;
+      }
       view = next;
     }
     const { table: last } = view;
@@ -159,28 +193,57 @@ export class StructureRepair {
 
   /** Plans the next step. Returns the state it leads to; undefined if there is none. */
   *#step(view: View, pairs: boolean): Answer<VolumeState | undefined> {
-    const { session, root, table, report } = view;
+    const { session, root, table } = view;
     const { state } = root.superblock;
+    this.#connecting = false;
     const numbers = this.#raiseNumbers(view);
     if (numbers !== undefined) return numbers;
     const free = new FreeBlocks(root.superblock.geometry, this.#stored, table, pairs);
     const image = { seed: imageSeed(root.superblock.uuid), txg: state.txg };
     const writer = new NodeWriter(this.#planned, free, image);
-    const parts = { session, root, writer, notes: this.#notes };
-    let next: VolumeState | undefined;
-    if (report.issues.some(isMended)) {
-      const metaRoot = yield* this.#mend(view, writer);
-      if (metaRoot.some((word, i) => word !== state.metaRoot[i])) next = { ...state, metaRoot };
-    }
-    if (next === undefined && this.#unclaimed.length > 0) {
-      next = yield* new LostFound(parts).connect(this.#unclaimed);
-      this.#unclaimed = [];
-    }
+    const next = yield* this.#change(view, writer);
     session.take(writer.written * BLOCK_SIZE);
     return next;
   }
 
-  *#mend(view: View, writer: NodeWriter): Answer<Uint32Array> {
+  /** Mends what can be, before anything is connected anew, before names are counted. */
+  *#change(view: View, writer: NodeWriter): Answer<VolumeState | undefined> {
+    const { session, root, report, checker, table } = view;
+    const { state } = root.superblock;
+    const none = new Map<string, RealmRoots>();
+    if (report.issues.some(isMended)) {
+      const metaRoot = yield* this.#mend(view, writer, none);
+      if (differs(metaRoot, state.metaRoot)) return { ...state, metaRoot };
+    }
+    const faults = checker.realmFaults;
+    const connected = yield* this.#connect(view, writer);
+    if (connected !== undefined) return connected;
+    if (faults.length === 0) return undefined;
+    const links = new LinkRepair(session, table, writer, this.#notes);
+    const metaRoot = yield* this.#mend(view, writer, yield* links.plan(faults));
+    if (differs(metaRoot, state.metaRoot)) return { ...state, metaRoot };
+    return undefined;
+  }
+
+  /** Connects what has no place; then, since that may bring names along, what has no name. */
+  *#connect(view: View, writer: NodeWriter): Answer<VolumeState | undefined> {
+    const { session, root, checker } = view;
+    const found = new LostFound({ session, root, writer, notes: this.#notes });
+    const unclaimed = this.#unclaimed;
+    this.#unclaimed = [];
+    this.#plain &&= !numbersClash(view);
+    const state = yield* found.connect({ unclaimed, unnamed: [], plain: this.#plain });
+    this.#connecting = state !== undefined;
+    if (state !== undefined) return state;
+    const unnamed = checker.realmFaults.flatMap((fault) => fault.unnamed);
+    return yield* found.connect({ unclaimed: [], unnamed, plain: this.#plain });
+  }
+
+  *#mend(
+    view: View,
+    writer: NodeWriter,
+    realms: ReadonlyMap<string, RealmRoots>,
+  ): Answer<Uint32Array> {
     const { session, root, table, report } = view;
     const maps = report.issues.some(
       (issue) => SLOTS.has(issue.code) || ('what' in issue && issue.what.startsWith('map node')),
@@ -190,7 +253,7 @@ export class StructureRepair {
     const attached = attach(this.#unclaimed, survey.lost);
     this.#unclaimed = this.#unclaimed.filter(({ spare }) => spare !== 0);
     const emptyQueue = survey.queueLost || report.found.has('queue-item');
-    const others = { survey, writer, attached, maps, emptyQueue, notes: this.#notes };
+    const others = { survey, writer, attached, realms, maps, emptyQueue, notes: this.#notes };
     return yield* new Mend({ session, root, table, ...others }).walk();
   }
 

@@ -1,14 +1,16 @@
 /**
  * Repair: what an image says about itself is made to agree with what is in it.
  *
- * Only what follows from the rest is written: counts and sums, which the walk of a check has found;
- * second copies of nodes, of the index and of superblocks, from the copy that is whole. No node, no
- * record and no data that somebody could still read is changed. What can only be guessed is left.
+ * What follows from the rest is written: nodes and records that agree with what hangs from them,
+ * counts and sums, second copies from the copy that is whole. Nothing that somebody could read is
+ * lost; what can only be guessed is connected under lost+found, or left. First comes structure,
+ * then counts, which a walk over what was planned has found, then copies. All of it is planned
+ * before anything is written.
  *
- * New counts and a new index go to the places that the root does not use; then the superblock that
- * names them takes the place of the one there is, one copy after the other, with a flush between.
- * So a power cut leaves the volume as it was or as it is to be, and what the log has is replayed as
- * before: its txg stays. Older roots are not kept whole.
+ * New nodes go to blocks that nothing uses, new counts and a new index to the places that the root
+ * does not use; then the superblock that names them takes the place of the one there is, one copy
+ * after the other, with a flush between. So a power cut leaves the volume as it was or as it is to
+ * be, and what the log has is replayed as before: its txg stays. Older roots are not kept whole.
  */
 import { type Device, run, type Steps } from '../device/index.ts';
 import type { IssueCode } from './catalogue.ts';

@@ -217,15 +217,22 @@ export class Salvage {
     }
   }
 
-  /** The lowest or the highest key below a node; undefined if it cannot be read. */
-  *#edge(root: Uint32Array, tree: TreeKind, side: 'first' | 'last'): Answer<number | undefined> {
-    for (let slot = root; ; ) {
-      const words = yield* readKeyed(this.#session, slot, { seed: this.#seed, tree });
-      if (words === undefined || nodeCount(words, 0) === 0) return undefined;
-      const i = side === 'first' ? 0 : nodeCount(words, 0) - 1;
-      if (nodeLevel(words, 0) === 0) return leafKey(words, 0, i);
-      slot = words.slice(interiorSlot(0, i), interiorSlot(0, i) + SLOT_WORDS);
+  /** The lowest or the highest key below a node that can be read; undefined if there is none. */
+  *#edge(slot: Uint32Array, tree: TreeKind, side: 'first' | 'last'): Answer<number | undefined> {
+    const words = yield* readKeyed(this.#session, slot, { seed: this.#seed, tree });
+    if (words === undefined || nodeCount(words, 0) === 0) return undefined;
+    const count = nodeCount(words, 0);
+    if (nodeLevel(words, 0) === 0) return leafKey(words, 0, side === 'first' ? 0 : count - 1);
+    for (let i = 0; i < count; i++) {
+      const at = interiorSlot(0, side === 'first' ? i : count - 1 - i);
+      const edge: number | undefined = yield* this.#edge(
+        words.slice(at, at + SLOT_WORDS),
+        tree,
+        side,
+      );
+      if (edge !== undefined) return edge;
     }
+    return undefined;
   }
 }
 

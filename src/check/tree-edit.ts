@@ -83,6 +83,16 @@ export interface Step {
   readonly slotAt: number;
 }
 
+/** What becomes of a record: the same object if nothing does, undefined if it goes. */
+export type Change = (entry: Entry) => Answer<Uint8Array | undefined>;
+
+interface Mapped {
+  readonly nodes: readonly Child[];
+  readonly level: number;
+  readonly changed: boolean;
+  readonly name: TreeName;
+}
+
 export class TreeEdit {
   readonly #session: Session;
   readonly #writer: NodeWriter;
@@ -106,7 +116,7 @@ export class TreeEdit {
   }
 
   /**
-   * Puts a record under a key, in place of the one there is; or takes it away, if there is no other.
+   * Puts a record under a key, in place of the one there is; or takes it away, for undefined.
    * Returns the slot of the new root. The way to the leaf has been read before.
    */
   *put(
@@ -145,6 +155,45 @@ export class TreeEdit {
       nodes = this.#writer.interior(nameOf(words), level, children);
     }
     return this.#writer.root(name, nodes, level);
+  }
+
+  /**
+   * Goes through all records of a tree: each stays, changes, or is taken away, as `change` returns
+   * it. Returns the slot of the new root, or the old one if nothing has changed.
+   */
+  *map(root: Uint32Array, tree: TreeKind, change: Change): Answer<Uint32Array> {
+    if (!slotHasBlock(root, 0)) return root;
+    const { nodes, level, changed, name } = yield* this.#mapNode(root, tree, change);
+    return changed ? this.#writer.root(name, nodes, level) : root;
+  }
+
+  *#mapNode(slot: Uint32Array, tree: TreeKind, change: Change): Answer<Mapped> {
+    const words = yield* readKeyed(this.#session, slot, { seed: this.#writer.seed, tree });
+    assert(words !== undefined, () => `block ${slotBlock(slot, 0)} can be read`);
+    const name = nameOf(words);
+    const level = nodeLevel(words, 0);
+    const same = { nodes: [{ key: 0, slot }], level, changed: false, name };
+    if (level === 0) {
+      const old = entriesOf(words);
+      const kept: Entry[] = [];
+      for (const entry of old) {
+        const bytes = yield* change(entry);
+        if (bytes !== undefined) kept.push({ key: entry.key, bytes });
+      }
+      const changed =
+        kept.length < old.length || kept.some(({ bytes }, i) => bytes !== old[i]?.bytes);
+      return changed ? { ...same, nodes: this.#writer.leaves(name, kept), changed } : same;
+    }
+    const nodes: Child[] = [];
+    let changed = false;
+    for (const child of childrenOf(words)) {
+      const result: Mapped = yield* this.#mapNode(child.slot, tree, change);
+      changed ||= result.changed;
+      result.nodes.forEach((node, i) => {
+        nodes.push(i === 0 ? { key: child.key, slot: node.slot } : node);
+      });
+    }
+    return changed ? { ...same, nodes: this.#writer.interior(name, level, nodes), changed } : same;
   }
 
   /**

@@ -28,12 +28,15 @@ export interface NodeAt {
   readonly level: number;
 }
 
-/** Spoils a block, and its second copy if it has one. */
+/** Spoils a block, and its second copy if it has one, in another place. */
 export function lose(editor: ImageEditor, { block, twin }: { block: number; twin: boolean }): void {
-  for (const each of twin ? [block, block + 1] : [block]) {
-    const at = each * BLOCK_SIZE + 1000;
-    editor.bytes[at] = (editor.bytes[at] as number) ^ 0xff;
-  }
+  const copies = twin ? [block, block + 1] : [block];
+  copies.forEach((each, copy) => {
+    for (const at of [8 + copy, 1000 + copy]) {
+      const byte = each * BLOCK_SIZE + at;
+      editor.bytes[byte] = (editor.bytes[byte] as number) ^ 0xff;
+    }
+  });
 }
 
 /** The node that the slot at a word names. */

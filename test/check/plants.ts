@@ -83,7 +83,7 @@ function flip(editor: ImageEditor, block: number, at = 1000): void {
 }
 
 /** The first frame of the log after the newest root, with one mutation. */
-function addFrame(editor: ImageEditor, mutation: Mutation): void {
+export function addFrame(editor: ImageEditor, mutation: Mutation): void {
   const { geometry, state, uuid } = editor.superblock;
   const header = { sequence: state.logSequence, operation: 0, previous: 0n };
   const epoch = (state.txg + 1) as Txg;

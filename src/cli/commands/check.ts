@@ -21,21 +21,21 @@ export function addCheck(program: Command, terminal: Terminal): void {
     name: 'check',
     summary: 'verify an image: structures, counts and checksums',
     notes:
-      'Reads everything and, without --repair, changes nothing. What is repaired follows from ' +
-      'the rest: counts, sums and second copies; no file is touched. Exit status as of fsck(8): ' +
+      'Reads everything and, without --repair, changes nothing. A repair changes nothing that ' +
+      'can be read; what has no place goes to /lost+found. Exit status as of fsck(8): ' +
       '0 nothing is wrong or only warnings, 1 errors were repaired, 4 errors are left, 8 the ' +
       'check could not be done.',
     examples: [
       ['check work.img', 'everything'],
       ['check work.img --no-data', 'structures only, without the data of files'],
       ['check work.img --json', 'one value with all issues'],
-      ['check work.img --repair', 'counts and second copies are put right'],
+      ['check work.img --repair', 'what is wrong is put right, what is lost is looked for'],
       ['check work.img --dry-run', 'what --repair would do'],
     ],
   })
     .argument('<image>', 'path of the image')
     .option('--no-data', 'leave out the checksums of file data')
-    .option('--repair', 'put right what follows from the rest')
+    .option('--repair', 'put right what is wrong, without losing what can be read')
     .option('--dry-run', 'tell what --repair would do, and write nothing')
     .action(async (image: string, options: Options) => {
       if (options.repair || options.dryRun) {
@@ -73,7 +73,12 @@ async function checkImage(
 async function repairImage(image: string, options: Options, terminal: Terminal): Promise<void> {
   const { data, dryRun, json } = options;
   const write = dryRun !== true;
-  const { before, done, after } = await doing(`repair ${image}`, () =>
+  const {
+    before,
+    done,
+    left: not,
+    after,
+  } = await doing(`repair ${image}`, () =>
     withDevice(image, { write }, (device) =>
       repair(device, {
         data,
@@ -84,10 +89,17 @@ async function repairImage(image: string, options: Options, terminal: Terminal):
     ),
   );
   if (json) {
-    await terminal.json({ image, before: reportJson(before), done, after: reportJson(after) });
+    await terminal.json({
+      image,
+      before: reportJson(before),
+      done,
+      left: not,
+      after: reportJson(after),
+    });
   } else {
     await print(image, before, terminal);
     for (const what of done) await terminal.line(`${write ? 'done' : 'to do'}: ${what}`);
+    for (const what of not) await terminal.line(`left: ${what}`);
     if (done.length === 0) await terminal.line('there is nothing that can be repaired');
     else if (write) await print(image, after, terminal);
   }
