@@ -135,6 +135,25 @@ const RECORDS: readonly [RegExp, Change][] = [
   [/a name has flags/, bytes('live/directory/second', RecordAt.FLAGS, 1)],
   [/attributes have no blocks/, bytes('live/embedded', 98, 0, 0)],
   [
+    /slots that are holes/,
+    slot('live/depth 1', (words, at) => {
+      words.fill(0, at, at + 4);
+    }),
+  ],
+  [
+    /slot that is unwritten/,
+    slot('live/depth 1', (words, at) => {
+      words.set([0, SlotKind.UNWRITTEN << 8, 0, 0], at);
+    }),
+  ],
+  [
+    /attributes are a hole/,
+    record('live/embedded', (editor, place) => {
+      const at = (place.at + editor.layoutOf(place).attributeSlot) / 4;
+      editor.words.fill(0, at, at + 4);
+    }),
+  ],
+  [
     /record 0: its length/,
     (editor) => {
       const [first] = editor.records(editor.slotsOf(editor.find('live')));
