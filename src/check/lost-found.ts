@@ -57,9 +57,16 @@ export interface Lost {
   readonly unclaimed: readonly Unclaimed[];
   /** Inodes of the live tree's link table. */
   readonly unnamed: readonly number[];
-  /** Directories that come from the live tree become part of it again, under their own numbers. */
-  readonly plain: boolean;
+  readonly manner: Manner;
 }
+
+/**
+ * How directories are connected, from what keeps most to what goes with anything: those that come
+ * from the live tree as part of it again; in realms of their own; each node in one; and without a
+ * link table, which may be of another time than the names.
+ */
+export const MANNERS = ['part', 'realm', 'single', 'bare'] as const;
+export type Manner = (typeof MANNERS)[number];
 
 /** A record and its key. */
 interface Found {
@@ -87,8 +94,8 @@ export class LostFound {
   }
 
   /** Connects what there is. Returns the new state; undefined if nothing was connected. */
-  *connect({ unclaimed, unnamed, plain }: Lost): Answer<VolumeState | undefined> {
-    const groups = groupsOf(unclaimed);
+  *connect({ unclaimed, unnamed, manner }: Lost): Answer<VolumeState | undefined> {
+    const groups = groupsOf(unclaimed, manner === 'single' || manner === 'bare');
     const { writer } = this.#parts;
     const live = yield* this.#named(this.#state.metaRoot, MetaName.LIVE);
     if (groups.length + unnamed.length === 0 || live === undefined) return undefined;
@@ -98,7 +105,7 @@ export class LostFound {
     const entries = yield* this.#entries(slotIn(place.record, 'root'));
     if (entries === undefined) return undefined;
     const links = slotIn(live.record, 'links');
-    for (const group of groups) this.#addDirectory(group, entries, { links, plain });
+    for (const group of groups) this.#addDirectory(group, entries, { links, manner });
     for (const linked of unnamed) this.#addName(linked, entries);
     entries.sort((left, right) => left.key - right.key);
     const name = { tree: TreeKind.DIRECTORY, realm: LIVE_REALM, inode };
@@ -130,7 +137,7 @@ export class LostFound {
   #addDirectory(
     { name, nodes, links: own }: Group,
     entries: Entry[],
-    { links: live, plain }: { links: Uint32Array; plain: boolean },
+    { links: live, manner }: { links: Uint32Array; manner: Manner },
   ): void {
     const { writer, notes } = this.#parts;
     const build = (parts: readonly Unclaimed[], of: TreeName): Uint32Array => {
@@ -139,10 +146,12 @@ export class LostFound {
     };
     const fromLive = name.realm === LIVE_REALM;
     let links = fromLive ? live : new Uint32Array(SLOT_WORDS);
-    if (own.length > 0) links = build(own, { ...name, tree: TreeKind.LINKS });
+    if (manner === 'bare') links = new Uint32Array(SLOT_WORDS);
+    else if (own.length > 0) links = build(own, { ...name, tree: TreeKind.LINKS });
     const realm = this.#state.nextRealm;
     if (realm + 1 >= REALM_MAX) return;
-    const identity = plain && fromLive ? undefined : { realm, outer: LIVE_REALM, links };
+    const identity =
+      manner === 'part' && fromLive ? undefined : { realm, outer: LIVE_REALM, links };
     const { text, key } = this.#nameFor(name, entries);
     const record = this.#directory(text, name.inode, identity);
     record.set(new Uint8Array(build(nodes, name).slice().buffer), slotAt(record, 'root'));
@@ -263,14 +272,14 @@ export class LostFound {
  * Nodes of one directory that lie apart, newest first; what lies among the keys of a newer one is
  * of another time, and a group of its own.
  */
-function groupsOf(unclaimed: readonly Unclaimed[]): Group[] {
+function groupsOf(unclaimed: readonly Unclaimed[], single: boolean): Group[] {
   const groups: Group[] = [];
   const sorted = [...unclaimed].sort((left, right) => right.birth - left.birth);
   const isOf = (node: Unclaimed, { name }: Group): boolean =>
     name.realm === node.name.realm && name.inode === node.name.inode;
   for (const node of sorted) {
     if (node.name.tree !== TreeKind.DIRECTORY) continue;
-    const group = groups.find((it) => isOf(node, it) && isApart(node, it.nodes));
+    const group = groups.find((it) => !single && isOf(node, it) && isApart(node, it.nodes));
     if (group !== undefined) group.nodes.push(node);
     else groups.push({ name: node.name, nodes: [node], links: [] });
   }

@@ -109,6 +109,8 @@ function followSlots(
   visitRecordSlots(wordsOf(record), record, 0, (words, at, role, detail) => {
     // A target of zeros would be another target.
     if (kind === InodeKind.SYMLINK && role === SlotRole.DATA) return;
+    // A record has no room for promises; a hole reads the same.
+    if (slotKind(words, at) === SlotKind.UNWRITTEN) words.fill(0, at, at + 4);
     const result = follow(words, at, role, detail);
     if (role === SlotRole.KEYED && detail === TreeKind.DIRECTORY && result !== 'hole')
       root = result;

@@ -12,7 +12,7 @@ import type { BlockTable } from './block-table.ts';
 import { FreeBlocks, NodeWriter, NoRoom } from './build-tree.ts';
 import type { Issue, IssueCode } from './catalogue.ts';
 import { Checker } from './check.ts';
-import { LostFound } from './lost-found.ts';
+import { LostFound, MANNERS, type Manner } from './lost-found.ts';
 import { Mend } from './mend.ts';
 import type { Notes } from './notes.ts';
 import type { PlannedDevice } from './planned.ts';
@@ -83,7 +83,7 @@ const REFUSED: ReadonlyMap<IssueCode, string> = new Map<IssueCode, string>([
 ]);
 
 /** Steps after which what is left is left. */
-const STEPS_MAX = 32;
+const STEPS_MAX = 256;
 
 /** True if a repair of structure has something to do. */
 export function needsMending({ issues }: CheckReport): boolean {
@@ -98,8 +98,13 @@ export function refusal({ found }: CheckReport): string | undefined {
   return undefined;
 }
 
-function numbersClash({ report: { found } }: View): boolean {
-  return found.has('inode-twice') || found.has('directory-twice');
+/** True if names and link tables are what they seem: nothing stands in them that was left. */
+function isSure({ report }: View): boolean {
+  return !report.issues.some(isMended);
+}
+
+function clashes({ report: { found } }: View): number {
+  return (found.get('inode-twice') ?? 0) + (found.get('directory-twice') ?? 0);
 }
 
 function differs(left: Uint32Array, right: Uint32Array): boolean {
@@ -129,8 +134,10 @@ export class StructureRepair {
   #stored!: CountsOfRoot;
   /** What lost nodes named and has no place yet. */
   #unclaimed: Unclaimed[] = [];
-  /** What comes from the live tree may become part of it again. */
-  #plain = true;
+  /** How it is connected: the first of {@link MANNERS} that goes. */
+  #manner = 0;
+  /** How many nodes are connected at a time. */
+  #batch = Infinity;
   /** The last step has connected nodes that had no place. */
   #connecting = false;
 
@@ -145,7 +152,8 @@ export class StructureRepair {
     for (const pairs of [true, false]) {
       this.#planned.clear();
       this.#notes.restore(new Map());
-      this.#plain = true;
+      this.#manner = 0;
+      this.#batch = Infinity;
       try {
         return yield* this.#plan(first, pairs);
       } catch (error) {
@@ -163,6 +171,8 @@ export class StructureRepair {
     const { session, root, table } = first;
     const salvage = new Salvage(session, root, table, this.#stored);
     this.#unclaimed = session.incomplete ? yield* salvage.scan() : [];
+    // What is of one directory is connected together.
+    this.#unclaimed.sort((a, b) => a.name.inode - b.name.inode || a.name.realm - b.name.realm);
     let view = first;
     for (let step = 0; step < STEPS_MAX; step++) {
       const unclaimed = this.#unclaimed;
@@ -173,16 +183,16 @@ export class StructureRepair {
       planSuperblock(this.#planned, { ...superblock, state }, ring);
       const next = yield* look(this.#planned, this.#options);
       if (!('root' in next)) return 'what would come of it cannot be checked';
-      const clash = numbersClash(next) && this.#plain;
-      if (refusal(next.report) !== undefined || (clash && this.#connecting)) {
+      const clash = this.#connecting && clashes(next) > clashes(view);
+      if (refusal(next.report) !== undefined || clash) {
         if (!this.#connecting) return 'what would come of it contradicts itself';
-        // What was connected does not go with what is there: it keeps to itself, or is left out.
-        this.#unclaimed = clash ? unclaimed : [];
-        this.#plain = false;
+        this.#unclaimed = unclaimed;
         this.#notes.restore(notes);
+        this.#otherwise();
         planSuperblock(this.#planned, superblock, ring);
         continue;
       }
+      if (this.#connecting) this.#manner = 0;
       view = next;
     }
     const { table: last } = view;
@@ -218,7 +228,7 @@ export class StructureRepair {
     const faults = checker.realmFaults;
     const connected = yield* this.#connect(view, writer);
     if (connected !== undefined) return connected;
-    if (faults.length === 0) return undefined;
+    if (faults.length === 0 || !isSure(view)) return undefined;
     const links = new LinkRepair(session, table, writer, this.#notes);
     const metaRoot = yield* this.#mend(view, writer, yield* links.plan(faults));
     if (differs(metaRoot, state.metaRoot)) return { ...state, metaRoot };
@@ -229,14 +239,33 @@ export class StructureRepair {
   *#connect(view: View, writer: NodeWriter): Answer<VolumeState | undefined> {
     const { session, root, checker } = view;
     const found = new LostFound({ session, root, writer, notes: this.#notes });
-    const unclaimed = this.#unclaimed;
-    this.#unclaimed = [];
-    this.#plain &&= !numbersClash(view);
-    const state = yield* found.connect({ unclaimed, unnamed: [], plain: this.#plain });
-    this.#connecting = state !== undefined;
-    if (state !== undefined) return state;
+    const manner = MANNERS[this.#manner] as Manner;
+    while (this.#unclaimed.length > 0) {
+      const unclaimed = this.#unclaimed.slice(0, this.#batch);
+      this.#unclaimed = this.#unclaimed.slice(this.#batch);
+      const state = yield* found.connect({ unclaimed, unnamed: [], manner });
+      this.#connecting = state !== undefined;
+      if (state !== undefined) return state;
+    }
+    if (!isSure(view)) return undefined;
     const unnamed = checker.realmFaults.flatMap((fault) => fault.unnamed);
-    return yield* found.connect({ unclaimed: [], unnamed, plain: this.#plain });
+    return yield* found.connect({ unclaimed: [], unnamed, manner: 'part' });
+  }
+
+  /** What was connected does not go with what is there: in another manner, or less, or not. */
+  #otherwise(): void {
+    this.#manner++;
+    if (this.#manner < MANNERS.length) return;
+    this.#manner = 0;
+    const [first] = this.#unclaimed;
+    const size = Math.min(this.#batch, this.#unclaimed.length);
+    if (size > 1 || first === undefined) {
+      this.#batch = Math.ceil(size / 2);
+      return;
+    }
+    this.#unclaimed = this.#unclaimed.slice(1);
+    const { inode } = first.name;
+    this.#notes.add(`leave out a node of directory ${inode}, which contradicts what is there`);
   }
 
   *#mend(

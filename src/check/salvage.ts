@@ -10,8 +10,8 @@
  *     nodes that are lost. Only such a node is *unclaimed*; all others hang from something.
  * E3. An unclaimed node goes back under a lost one if that is the only place it can have come from:
  *     of the same directory, not younger than the lost node, below it, and among its keys. Where
- *     there are several such places, or nodes that would lie among each other's keys, or no counts,
- *     it is a guess, and not put back.
+ *     there are several such places, or nodes that would lie among each other's keys, or one alone
+ *     under a lost root, or no counts, it is a guess, and not put back.
  *
  * Nothing vouches for the content of an unclaimed node, since its checksum is lost; it has to be of
  * a form that only a node has. What it names is verified as ever, by the checksums in its slots.
@@ -255,7 +255,9 @@ export function attach(
     nodes.sort((a, b) => a.first - b.first);
     const apart = nodes.every(({ first }, i) => i === 0 || first > (nodes[i - 1] as Range).last);
     const [one] = nodes;
-    if (!apart || one === undefined) continue;
+    // One node alone may as well be the root of another directory, whose record is lost.
+    const sure = lost.get(block)?.level !== undefined || nodes.length > 1;
+    if (!apart || !sure || one === undefined) continue;
     attached.set(block, { name: one.name, nodes: nodes.map(asChild) });
     for (const node of nodes) if (node.spare !== undefined) node.spare--;
   }
