@@ -56,10 +56,14 @@ function contentOf({ volume, fs, snapshot }: Tree, path: string, size: number): 
   const place = snapshot === undefined ? path : { snapshot, path };
   const fd = fs.openSync(path, 'r');
   try {
+    let end = -1;
     for (const { offset, length } of volume.extentsSync(place)) {
+      // An extent ends too where what is shared begins; that is not content.
+      if (offset !== end) hash.update(`${offset} `);
+      end = offset + length;
       const bytes = new Uint8Array(Math.max(0, Math.min(length, size - offset)));
       fs.readSync(fd, bytes, 0, bytes.length, offset);
-      hash.update(`${offset} `).update(bytes);
+      hash.update(bytes);
     }
   } finally {
     fs.closeSync(fd);
