@@ -2,7 +2,9 @@
  * Repair of copies: what is stored twice, and is whole in one place only, is written there again.
  */
 import { BLOCK_SIZE, checksum32 } from '../base/index.ts';
-import { encodeSuperblock, imageSeed } from '../format/index.ts';
+import { encodeSuperblock, imageSeed, superblockPlace } from '../format/index.ts';
+import { Use } from './block-table.ts';
+import type { IssueCode } from './catalogue.ts';
 import type { PlannedDevice } from './planned.ts';
 import type { View } from './repair-structure.ts';
 import { newestOf, type Place, type Root } from './roots.ts';
@@ -15,13 +17,20 @@ export function* planCopies(
 ): Answer<string[]> {
   const seed = imageSeed(root.superblock.uuid);
   let count = 0;
-  for (const issue of report.issues) {
-    if (issue.code !== 'copy-damaged') continue;
-    const { block } = issue;
+  const blocksOf = (code: IssueCode): number[] =>
+    report.issues
+      .filter((issue) => issue.code === code)
+      .map((issue) => (issue as unknown as { block: number }).block);
+  // Where a block is used for something else too, one of both is not what it seems to be.
+  const disputed = new Set(blocksOf('role-conflict'));
+  for (const block of blocksOf('copy-damaged')) {
     for (const good of [block - 1, block + 1]) {
       const bytes = yield* session.readRun(good, 1);
       const first = Math.min(good, block);
       if (bytes instanceof Error || table.count(first) === 0) continue;
+      // What lies before a node may be something else, and as whole as can be.
+      if (table.use(first + 1) !== Use.COPY) continue;
+      if (disputed.has(first) || disputed.has(first + 1)) continue;
       if (checksum32(bytes, seed) !== table.checksum(first)) continue;
       planned.plan(block, bytes);
       count++;
@@ -44,6 +53,8 @@ export function planSuperblocks(
   let count = 0;
   for (const { block, ring, superblock, empty } of places) {
     if (ring === root.ring && planned.hasLast) continue;
+    // Of another geometry: what this root has there is something else.
+    if (!isPlace(root, block, ring)) continue;
     const best = newestOf(ours.filter((place) => place.ring === ring));
     if (superblock !== undefined && superblock.state.txg === best?.state.txg) continue;
     // Of neither copy anything is left to be read.
@@ -52,4 +63,9 @@ export function planSuperblocks(
     count++;
   }
   return count > 0 ? [`write ${count} copies of superblocks again`] : [];
+}
+
+function isPlace({ superblock }: Root, block: number, ring: number): boolean {
+  const { blockCount } = superblock.geometry;
+  return ([0, 1] as const).some((copy) => superblockPlace(blockCount, ring, copy) === block);
 }

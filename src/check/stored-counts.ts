@@ -25,7 +25,7 @@ export function* storedCounts(
   { superblock, index }: Root,
   group: number,
 ): Answer<Uint16Array | undefined> {
-  const { geometry, state, uuid } = superblock;
+  const { geometry, uuid } = superblock;
   const { txg, width, current, checksum } = readGroupEntry(index, group);
   const counts = new Uint16Array(groupLength(geometry, group));
   if (txg === 0) {
@@ -33,7 +33,7 @@ export function* storedCounts(
     return counts.map((_, i) => Number(isFixedBlock(geometry, (start + i) as Block)));
   }
   const sane = width >= NARROWEST && width <= geometry.countCap && current <= 1;
-  if (!sane || txg > state.txg) return undefined;
+  if (!sane) return undefined;
   const size = countTableSize(counts.length, width as CountWidth);
   const first = countSlotStart(geometry, group, current as 0 | 1);
   const bytes = yield* session.readRun(first, Math.ceil(size / BLOCK_SIZE));
