@@ -5,6 +5,7 @@
 import { Volume, type VolumeOptions } from '../../src/api/index.ts';
 import { mountVolume } from '../../src/api/mount.ts';
 import { runAsync } from '../../src/api/procedure.ts';
+import type { Operation } from '../../src/base/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { type Random, Schedule, SlowDevice } from '../../src/testing/index.ts';
@@ -21,6 +22,11 @@ export class OpenVolume extends Volume {
 
   get inside(): Engine {
     return this.engine;
+  }
+
+  /** Runs an operation of the engine. */
+  runInside<Result>(operation: Operation<Result>): Result {
+    return this.driver.run(operation);
   }
 
   get idle(): boolean {
