@@ -269,7 +269,7 @@ export class FileMaps extends MapCuts {
     const { level, first, end, base } = range;
     const span = MAP_FANOUT ** level;
     if (!slotHasBlock(words, at)) {
-      if (slotKind(words, at) === SlotKind.UNWRITTEN) return 0;
+      if (slotKind(words, at) === SlotKind.UNWRITTEN && !range.above) return 0;
       plan.blocks += 4 * (level + 1);
       return promiseOf(Math.min(end, base + span * MAP_FANOUT) - Math.max(first, base));
     }
@@ -285,7 +285,9 @@ export class FileMaps extends MapCuts {
       const child = node + i * SLOT_WORDS;
       const start = base + i * span;
       const whole = first <= start && end >= start + span;
-      if (slotKind(nodes, child) === SlotKind.HOLE && whole) promised += unwrittenBlocks(level);
+      // The copy of a shared node has a hole wherever that one is unwritten (U3).
+      const hole = above ? !slotHasBlock(nodes, child) : slotKind(nodes, child) === SlotKind.HOLE;
+      if (hole && whole) promised += unwrittenBlocks(level);
       else if (level > 0) {
         const below = { level: level - 1, first, end, base: start, above };
         promised += this.#planMark(nodes, child, below, plan);

@@ -87,6 +87,25 @@ function writeReserved(count: number): number {
   return written;
 }
 
+describe('reserved space of a clone', () => {
+  // The copy of a shared map node loses what its original was promised; all of it is reserved anew.
+  it('is refused where it does not fit, and leaves what deleting needs', () => {
+    const { vol, device } = bench(8 * MIB);
+    vol.fs.writeFileSync('/a', Buffer.alloc(B, 1));
+    vol.allocateSync('/a', 0, 200 * B);
+    vol.cloneSync('/a', '/b');
+    vol.fs.writeFileSync('/spare', new Random(1).bytes(150 * B));
+    vol.syncSync();
+    fill(vol);
+    vol.fs.unlinkSync('/spare');
+    expect(free(vol)).toBeGreaterThan(150);
+    expect(codeOf(() => vol.allocateSync('/b', 0, 256 * B))).toBe('ENOSPC');
+    for (const name of ['a', 'filler', 'b']) vol.fs.unlinkSync(`/${name}`);
+    vol.reclaimSync();
+    expectSound({ vol, device });
+  });
+});
+
 describe('allocate', () => {
   it.each([3, 300, 1200])('keeps %i blocks for a write on a full volume', (count) => {
     expect(writeReserved(count)).toBe(count);
