@@ -1,10 +1,11 @@
 /**
  * Log: what the next mount would do again, after the root that it takes.
  *
- * A frame that is torn ends the log and is nothing wrong: it was being written when the power went.
- * A frame that is whole and says what cannot be would keep the volume from being mounted.
+ * A frame that is torn ends the log and is nothing wrong: it was being written when the power went,
+ * or the data that it names was. A frame that is whole and says what cannot be would keep the volume
+ * from being mounted; damaged data of an older frame would be mapped as it is, and not be readable.
  */
-import { BLOCK_SIZE, type Block, errorCode } from '../base/index.ts';
+import { BLOCK_SIZE, type Block, checksum32, errorCode } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';
 import {
   imageSeed,
@@ -18,6 +19,7 @@ import {
   type SealedLogFrame,
   type Superblock,
 } from '../format/index.ts';
+import { ROUND_MIN } from './block-reader.ts';
 import type { BlockTable } from './block-table.ts';
 import type { Answer, Session } from './session.ts';
 
@@ -25,15 +27,19 @@ export class LogCheck {
   readonly #session: Session;
   readonly #superblock: Superblock;
   readonly #table: BlockTable;
+  readonly #seed: bigint;
   /** Blocks that writes of the log name. */
   readonly #named = new Set<number>();
   #frames = 0;
   #operations = 0;
+  /** Blocks that the writes of a frame name, and their checksums. */
+  #data = new Map<number, number>();
 
   constructor(session: Session, superblock: Superblock, table: BlockTable) {
     this.#session = session;
     this.#superblock = superblock;
     this.#table = table;
+    this.#seed = imageSeed(superblock.uuid);
   }
 
   *read(): Steps {
@@ -47,10 +53,16 @@ export class LogCheck {
         frame = yield* this.#frameAt(0, last);
       }
       if (frame === undefined) break;
+      yield* this.#verify(false);
       if (frame.epoch > state.txg) this.#look(frame, geometry.logStart + at);
       last = frame;
       blocks += frame.bytes.length / BLOCK_SIZE;
       at = (at + frame.bytes.length / BLOCK_SIZE) % geometry.logBlocks;
+    }
+    const isWhole = yield* this.#verify(true);
+    if (!isWhole && last !== undefined) {
+      this.#frames--;
+      this.#operations -= last.records;
     }
     const [frames, operations] = [this.#frames, this.#operations];
     const { issues } = this.#session;
@@ -73,6 +85,31 @@ export class LogCheck {
     return first || (last !== undefined && isNextLogFrame(frame, last)) ? frame : undefined;
   }
 
+  /** Whether the data of a frame is whole; what is not is told, but for the last one's. */
+  *#verify(isLast: boolean): Answer<boolean> {
+    const { reader, issues, statistics, verifyData } = this.#session;
+    const all = verifyData ? [...this.#data] : [];
+    this.#data.clear();
+    let isWhole = true;
+    for (let at = 0; at < all.length; at += ROUND_MIN) {
+      const round = all.slice(at, at + ROUND_MIN);
+      yield* reader.read(round.map(([block]) => block));
+      round.forEach(([block, wanted], i) => {
+        const error = reader.error(i);
+        const bytes = reader.bytes.subarray(reader.at(i), reader.at(i) + BLOCK_SIZE);
+        const found = error === undefined ? checksum32(bytes, this.#seed) : 0;
+        statistics.verified += BLOCK_SIZE;
+        if (error === undefined && found === wanted) return;
+        isWhole = false;
+        if (isLast) return;
+        const of = { block, what: 'data block of the log', inode: 0 };
+        if (error !== undefined) issues.add('unreadable', { ...of, finding: error.message });
+        else issues.add('checksum', { ...of, found, wanted });
+      });
+    }
+    return isWhole;
+  }
+
   #look(frame: SealedLogFrame, block: number): void {
     this.#frames++;
     this.#operations += frame.records;
@@ -89,6 +126,7 @@ export class LogCheck {
     if (mutation.type !== 'write') return;
     const { geometry } = this.#superblock;
     const { issues } = this.#session;
+    let next = 0;
     for (const run of mutation.runs) {
       if (run.block + run.length > geometry.blockCount) {
         issues.add('log-fault', { block, finding: 'a write names blocks outside the volume' });
@@ -102,10 +140,11 @@ export class LogCheck {
         }
         this.#session.take(NAMED_BYTES);
         this.#named.add(i);
+        this.#data.set(i, mutation.checksums[next++] as number);
       }
     }
   }
 }
 
 /** Memory that one named block takes. */
-const NAMED_BYTES = 40;
+const NAMED_BYTES = 120;
