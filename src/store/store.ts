@@ -189,10 +189,10 @@ export class Store {
       return false;
     }
     if (this.client.yieldSpace()) return this.settle(plan, use, data);
-    if (recovering) throw noSpace(wanted, space.available);
     // Reclaiming does not wait for itself.
     const reclaim = use === 'reclaim' ? undefined : this.client.reclaim();
-    const hopeful = plan.forced < FORCED_COMMITS;
+    // A replay makes no commit; what the log has made and taken away is idle without one.
+    const hopeful = !recovering && plan.forced < FORCED_COMMITS;
     if (hopeful && space.pending > 0 && space.couldHave(wanted, use)) this.#force(plan);
     else if (reclaim !== undefined) plan.follow(reclaim);
     // Promises are generous: what dirty data does not need is known when it has its place.

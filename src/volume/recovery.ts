@@ -17,7 +17,7 @@ import {
   ROOT_HANDLE,
   SNAPSHOTS_HANDLE,
 } from '../format/index.ts';
-import { Truncate } from '../iomap/index.ts';
+import { Truncate, Writeback } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
 import { handlesOf, modified } from './log-records.ts';
@@ -50,9 +50,23 @@ export function* recover(engine: Engine, log: FoundLog): Steps<void> {
   }
   for (const mutation of mutations(log)) yield* replay(engine, handles, mutation);
   yield* handles.close();
+  yield* keepPromises(engine);
   // Reports read records past the inodes in memory; without a commit, these are older.
   engine.inodes.push();
   store.recovering = false;
+}
+
+/**
+ * What the log reserves needs no room in a replay, since data in its place has drawn from it. What
+ * was deleted before has to give back its promises first, as it did then.
+ */
+function* keepPromises(engine: Engine): Steps<void> {
+  const { space } = engine.store;
+  while (space.unwritten > 0 && !space.couldHave(0, 'normal')) {
+    const work = engine.reclaim();
+    if (work === undefined) return;
+    yield work;
+  }
 }
 
 function* mutations({ frames }: FoundLog): Generator<Mutation> {
@@ -67,6 +81,7 @@ function* replay(engine: Engine, handles: Handles, mutation: Mutation): Steps<vo
     }
     const result = yield engine.apply(handles.translate(forReplay(mutation)));
     if (isIntroduction(mutation)) yield* handles.introduce(mutation.handle, result as Vnode);
+    if (mutation.type === 'write-inline') yield* handles.writeBack(mutation.target);
     yield* handles.used(mutation);
   } catch (error) {
     const found = errorCode(error);
@@ -180,6 +195,13 @@ class Handles {
     for (const vnode of this.#vnodes.values()) {
       if (vnode.isWithin(top)) yield* this.#trim(vnode);
     }
+  }
+
+  /** Bytes that belong into the inode go there: until then they have blocks promised. */
+  *writeBack(target: number): Steps<void> {
+    const vnode = this.#vnode(target);
+    const { pool, iomapOps } = this.#engine;
+    if (iomapOps.isInline(vnode)) yield new Writeback(pool, { only: (file) => file === vnode });
   }
 
   *close(): Steps<void> {

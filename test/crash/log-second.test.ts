@@ -1,0 +1,75 @@
+/** What a replay once had no room for, though it had been done: each test names the fault. */
+import { describe, expect, it } from 'vitest';
+import { Volume } from '../../src/api/index.ts';
+import { MIB } from '../../src/base/index.ts';
+import { checkSync } from '../../src/check/index.ts';
+import { MemoryDevice } from '../../src/device/index.ts';
+import { COMMON } from '../api/bench.ts';
+import type { TapeDevice } from '../store/tape.ts';
+import { volumeOn } from './tape-volume.ts';
+
+/** A volume as a crash leaves it, which is found to be sound when it is closed. */
+function afterCrash<T>(tape: TapeDevice, look: (volume: Volume) => T): T {
+  const device = MemoryDevice.from(tape.image());
+  const volume = Volume.openSync(device, COMMON);
+  const seen = look(volume);
+  volume.closeSync();
+  expect(checkSync(device).issues).toEqual([]);
+  return seen;
+}
+
+function countNames({ fs }: Volume): number {
+  return fs.readdirSync('/').length;
+}
+
+describe('a replay needs no more room than there was', () => {
+  // Each was dirty till the end of the replay, with blocks promised to it.
+  it('for files that are kept in their inodes', () => {
+    const { tape, volume } = volumeOn({ size: 4 * MIB, logBlocks: 300 });
+    for (let i = 0; i < 240; i++) {
+      const fd = volume.fs.openSync(`/${i}`, 'w');
+      volume.fs.writeSync(fd, 'few');
+      volume.fs.fsyncSync(fd);
+      volume.fs.closeSync(fd);
+    }
+    expect(tape.superblocks).toBe(0);
+    expect(afterCrash(tape, countNames)).toBe(240);
+  });
+
+  // Their nodes waited in the queue, where a volume in use had given them back.
+  it('for trees that were made and removed', () => {
+    const { tape, volume } = volumeOn({ size: 2 * MIB, logBlocks: 200 });
+    const fd = volume.fs.openSync('/f', 'w');
+    volume.syncSync();
+    tape.rewind();
+    for (let round = 0; round < 14; round++) {
+      volume.fs.mkdirSync('/d');
+      for (let i = 0; i < 200; i++) volume.fs.mkdirSync(`/d/${i}`.padEnd(140, '-'));
+      volume.fs.fsyncSync(fd);
+      volume.fs.rmSync('/d', { recursive: true });
+      volume.reclaimSync();
+    }
+    volume.fs.fsyncSync(fd);
+    expect(tape.superblocks).toBe(0);
+    expect(afterCrash(tape, countNames)).toBe(1);
+  });
+
+  // 8: nothing could be written or removed any more; 9: the superblock was none that mounts.
+  it.each([8, 9])('for %i MiB of 16, reserved again after they were deleted', (megabytes) => {
+    const { tape, volume } = volumeOn({ size: 16 * MIB, logBlocks: 64 });
+    const [first, again] = ['/a', '/b'].map((path) => volume.fs.openSync(path, 'w'));
+    volume.allocateSync(first as number, 0, megabytes * MIB);
+    volume.fs.closeSync(first as number);
+    for (let i = 0; i < 4; i++) volume.syncSync();
+    tape.rewind();
+    volume.fs.unlinkSync('/a');
+    volume.allocateSync(again as number, 0, megabytes * MIB);
+    volume.fs.fsyncSync(again as number);
+    expect(tape.superblocks).toBe(0);
+    afterCrash(tape, (later) => {
+      later.fs.writeFileSync('/c', Buffer.alloc(MIB));
+      later.fs.unlinkSync('/b');
+      expect(countNames(later)).toBe(1);
+    });
+  });
+});
