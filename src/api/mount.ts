@@ -189,7 +189,7 @@ function* replayLog(
 
 function changesMuch(frame: SealedLogFrame): boolean {
   for (const { type } of mutationsOf(frame)) {
-    if (type === 'fallocate' || type === 'clone-range') return true;
+    if (type === 'fallocate' || type === 'clone-range' || type === 'setxattr') return true;
   }
   return false;
 }

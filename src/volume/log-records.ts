@@ -14,7 +14,8 @@
  *     whose place there is such data: there, too, the log is lost.
  * H3. A replay commits nothing before its end, so that all nodes that it changes have to fit into
  *     memory. Most mutations change a few: the bytes of the log bound them. Of those that may
- *     change a node for each megabyte of a file, it keeps no more than {@link NODES_MAX} allows.
+ *     change a node for each megabyte of a file, or all blocks of a list of extended attributes,
+ *     it keeps no more than {@link NODES_MAX} allows.
  */
 import { BLOCK_SIZE, MIB } from '../base/index.ts';
 import {
@@ -32,7 +33,10 @@ import type { Ioend } from '../iomap/index.ts';
 import type { Store } from '../store/index.ts';
 import type { Vnode } from './vnode.ts';
 
-/** Map nodes, each of a megabyte of a file, that the mutations of a txg may change all over. */
+/**
+ * Map nodes, each of a megabyte of a file, and blocks of extended attributes, that the mutations of
+ * a txg may change all over.
+ */
 const NODES_MAX = 4096;
 
 /**
@@ -73,6 +77,7 @@ export class LogRecords {
     }
     const changed = isContent(record) ? this.#vnodeOf(record.target) : undefined;
     if (changed !== undefined) this.#changes(changed, record as ContentMutation);
+    if (record.type === 'setxattr') this.#count(this.#vnodeOf(record.target).attributeBlocks);
     if (this.#knowsAll(record)) {
       log.append(record);
       if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
@@ -166,9 +171,15 @@ export class LogRecords {
     const size = this.#sizeOf(vnode);
     const after = sizeAfter(record, size, vnode);
     const uncertain = !vnode.clean && (after > size || cutsBlocks(record));
-    this.#nodes += nodesChanged(record, vnode);
-    if (uncertain || this.#nodes > NODES_MAX) this.#store.log.lose();
+    this.#count(nodesChanged(record, vnode));
+    if (uncertain) this.#store.log.lose();
     else this.#setSize(vnode, after);
+  }
+
+  /** So many nodes a mutation may change all over (H3). */
+  #count(nodes: number): void {
+    this.#nodes += nodes;
+    if (this.#nodes > NODES_MAX) this.#store.log.lose();
   }
 
   #knowsAll(record: Mutation): boolean {

@@ -4,8 +4,9 @@ import { Volume } from '../../src/api/index.ts';
 import { MIB } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
-import { COMMON } from '../api/bench.ts';
-import type { TapeDevice } from '../store/tape.ts';
+import { Driver } from '../../src/drive/index.ts';
+import { COMMON, OpenVolume } from '../api/bench.ts';
+import { TapeDevice } from '../store/tape.ts';
 import { volumeOn } from './tape-volume.ts';
 
 /** A volume as a crash leaves it, which is found to be sound when it is closed. */
@@ -71,5 +72,28 @@ describe('a replay needs no more room than there was', () => {
       later.fs.unlinkSync('/b');
       expect(countNames(later)).toBe(1);
     });
+  });
+});
+
+describe('a replay needs no more memory than it gets', () => {
+  it.each([15, 30])('for a long list of attributes that was changed %i times', async (times) => {
+    const tape = new TapeDevice(new Uint8Array(64 * MIB));
+    const driver = new Driver(tape, { pause: async () => {} });
+    const options = { ...COMMON, create: true, logBlocks: 64 };
+    const volume = await OpenVolume.on(tape, driver, options);
+    const { inside } = volume;
+    const fd = volume.fs.openSync('/f', 'w');
+    const target = [...inside.table.all].find(({ name }) => name === 'f')?.id as number;
+    const set = (name: string, value: Uint8Array): void => {
+      const time = { sec: 1, nsec: 0 };
+      driver.run(inside.apply({ type: 'setxattr', target, name, value, flags: 0, time }));
+    };
+    for (let i = 0; i < 15; i++) set(`user.${i}`, new Uint8Array(65_000));
+    for (let i = 0; i < 3; i++) volume.syncSync();
+    tape.rewind();
+    for (let i = 0; i < times; i++) set('user.short', Uint8Array.of(i));
+    volume.fs.fsyncSync(fd);
+    expect(tape.superblocks > 0).toBe(times > 20);
+    expect(afterCrash(tape, countNames)).toBe(1);
   });
 });
