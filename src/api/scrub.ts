@@ -55,7 +55,7 @@ class Host implements ScrubHost {
   readonly #rate: number;
   readonly #started = performance.now();
   #read = 0;
-  #pin: { readonly held: boolean; release(): void } | undefined;
+  #pin: ReturnType<Engine['store']['space']['pin']> | undefined;
 
   constructor(parts: ScrubParts, { repair, signal, bytesPerSecond }: ScrubOptions) {
     this.#parts = parts;
@@ -76,6 +76,14 @@ class Host implements ScrubHost {
 
   isPinned(): boolean {
     return this.#pin?.held === true;
+  }
+
+  hold(): boolean {
+    return this.#pin?.hold() === true;
+  }
+
+  relax(): void {
+    this.#pin?.relax();
   }
 
   unpin(): void {

@@ -34,6 +34,9 @@ export interface ScrubHost {
   pin(): void;
   /** True if the pin is still there: it goes when space runs out. */
   isPinned(): boolean;
+  /** Until {@link ScrubHost.relax} the pin stays, if it is still there. */
+  hold(): boolean;
+  relax(): void;
   unpin(): void;
   /** Changes with each commit that writes to a fixed place; undefined while one does. */
   readonly commits: () => number | undefined;
@@ -167,7 +170,7 @@ export class OnlineScrub {
     if (!this.#host.repair || walked === undefined || issues.length === 0) return;
     const repaired: Issue[] = [];
     for (const issue of issues) {
-      if (issue.code === 'copy-damaged' && (yield* this.#copyAgain(blockOf(issue), walked))) {
+      if (issue.code === 'copy-damaged' && (yield* this.#copyHeld(blockOf(issue), walked))) {
         repaired.push(issue);
       }
     }
@@ -176,6 +179,16 @@ export class OnlineScrub {
     for (const issue of repaired) {
       this.#issues.delete(subject(issue));
       this.#repaired.set(subject(issue), issue);
+    }
+  }
+
+  /** The same under a pin that stays: without it the block may be somebody else's by now. */
+  *#copyHeld(block: number, walked: Walked): Answer<boolean> {
+    if (!this.#host.hold()) return false;
+    try {
+      return yield* this.#copyAgain(block, walked);
+    } finally {
+      this.#host.relax();
     }
   }
 

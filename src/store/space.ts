@@ -39,6 +39,9 @@ const GOOD_RUN = 64;
 /** Keeps the blocks of the newest root what they are, as long as it is held. */
 export class Pin {
   #space: Space | undefined;
+  /** While it is held on to it does not give way; whether somebody has asked for that since. */
+  #firm = false;
+  #unwanted = false;
 
   constructor(space: Space) {
     this.#space = space;
@@ -54,6 +57,26 @@ export class Pin {
     if (this.#space === undefined) return;
     this.#space.readers--;
     this.#space = undefined;
+  }
+
+  /** Holds on to it, for as long as a transfer takes. False if it is gone. */
+  hold(): boolean {
+    this.#firm = this.held;
+    return this.#firm;
+  }
+
+  /** It gives way again, at once if somebody has asked for that. */
+  relax(): void {
+    this.#firm = false;
+    if (this.#unwanted) this.release();
+  }
+
+  /** Space has run out. True if it goes now. */
+  yield(): boolean {
+    if (!this.held) return false;
+    this.#unwanted = true;
+    if (!this.#firm) this.release();
+    return !this.held;
   }
 }
 
@@ -235,14 +258,10 @@ export class Space {
     return pin;
   }
 
-  /** Takes all pins away. True if there was one. */
+  /** Takes all pins away that nobody holds on to. True if there was one. */
   unpin(): boolean {
     let any = false;
-    for (const pin of this.#pins) {
-      any ||= pin.held;
-      pin.release();
-    }
-    this.#pins.clear();
+    for (const pin of this.#pins) if (pin.yield()) any = true;
     return any;
   }
 
