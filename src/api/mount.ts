@@ -22,6 +22,7 @@ import {
   assembleEngine,
   type CreateOptions,
   type Engine,
+  FlushDevice,
   FormatVolume,
   type FoundLog,
   lookup,
@@ -153,6 +154,7 @@ function* openEngine(
       `Cannot mount for writing: features 0x${readOnlyCompatible.toString(16)} are not known`,
     );
   }
+  if (!readOnly && !recovered) yield* run(new FlushDevice());
   const log = yield* run(new ReadLog(mounted.superblock, mounted.rootTxg));
   if (log.end.moved) {
     if (recovered) {

@@ -68,6 +68,8 @@ export class Commit extends PlannedOperation<Txg> {
 
   protected override prepare(plan: Plan): void {
     if (this.#phase !== Phase.DRAIN) {
+      // Where somebody else's flush has failed, one that succeeds later says nothing.
+      if (this.#store.failure !== undefined) throw this.#store.failure;
       for (const io of this.#io) if (!io.finished) plan.need(io);
       return;
     }

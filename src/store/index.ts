@@ -15,7 +15,7 @@ export {
 export type { FlushLog } from './flush-log.ts';
 export { Groups } from './groups.ts';
 export type { LogEnd } from './log.ts';
-export { Mount, type Mounted } from './mount.ts';
+export { FlushDevice, Mount, type Mounted } from './mount.ts';
 export { type FoundLog, ReadLog } from './read-log.ts';
 export { Resize } from './resize.ts';
 export { noSpace, Space, type SpaceUse } from './space.ts';

@@ -283,3 +283,19 @@ function reads(block: number, count: number): PlainIo {
 function notAVolume(finding: string): FilesystemError {
   return new FilesystemError('EINVAL', `Cannot mount: not a ramet volume, ${finding}`);
 }
+
+/**
+ * Makes durable what the device has. A root may have been found that somebody wrote and had no time
+ * to flush: before it is, nothing that the root before it needs may be written over.
+ */
+export class FlushDevice extends PlannedOperation<void> {
+  readonly #flush = new PlainIo('flush');
+
+  protected override prepare(plan: Plan): void {
+    if (!this.#flush.finished) plan.need(this.#flush);
+  }
+
+  protected override apply(): boolean {
+    return this.finish(undefined);
+  }
+}

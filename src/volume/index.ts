@@ -4,6 +4,7 @@
  */
 export {
   type CreateOptions,
+  FlushDevice,
   type FoundLog,
   Mount,
   type Mounted,
