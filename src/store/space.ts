@@ -103,6 +103,11 @@ export class Space {
   #freedBefore: Block[] = [];
   #nodeCursor: number;
   #dataCursor: number;
+  /** Blocks of nodes that were born in the open txg: now, and at most. */
+  #nodes = 0;
+  #nodesMost = 0;
+  /** By how many the most were more than the last, in the txg that is being committed. */
+  #nodesGone = 0;
 
   constructor(groups: Groups, blocks: BlockCache, unwritten = 0) {
     this.unwritten = unwritten;
@@ -194,6 +199,7 @@ export class Space {
       const pair = this.#find(this.#nodeCursor, 2, 2);
       if (pair !== undefined && pair.length === 2) {
         this.#take(pair.block, 2);
+        this.#countNodes(2);
         this.#nodeCursor = pair.block + 2;
         return { block: pair.block, twin: true };
       }
@@ -201,6 +207,7 @@ export class Space {
     const single = this.#find(this.#nodeCursor, 1, 1);
     assert(single !== undefined, 'space for a node was planned for');
     this.#take(single.block, 1);
+    this.#countNodes(1);
     this.#nodeCursor = single.block + 1;
     return { block: single.block, twin: false };
   }
@@ -224,6 +231,21 @@ export class Space {
     for (let i = 0; i < count; i++) this.groups.makeIdle((block + i) as Block);
   }
 
+  /** The same for a node of the open txg that is gone. */
+  takeBackNode(block: Block, count: number): void {
+    this.takeBack(block, count);
+    this.#nodes -= count;
+  }
+
+  /**
+   * True if a replay finds room for what was done since the last commit. It takes the blocks of all
+   * data first: nodes that were gone before the data came must have had others.
+   */
+  get replayHasRoom(): boolean {
+    const gone = Math.max(this.#nodesGone, this.#nodesMost - this.#nodes);
+    return gone === 0 || this.groups.idle - gone >= this.kept / 2;
+  }
+
   /** A block whose count fell to 0: idle once the roots that may use it are gone (A2). */
   free(block: Block): void {
     this.#freedNow.push(block);
@@ -233,11 +255,15 @@ export class Space {
   close(): Block[] {
     const closing = this.#freedNow;
     this.#freedNow = [];
+    this.#nodesGone = this.#nodesMost - this.#nodes;
+    this.#nodes = 0;
+    this.#nodesMost = 0;
     return closing;
   }
 
   /** The txg that freed `closed` is durable: what the one before it freed is idle. */
   committed(closed: Block[]): void {
+    this.#nodesGone = 0;
     if (this.readers > 0) {
       this.#freedBefore = this.#freedBefore.concat(closed);
       return;
@@ -272,6 +298,11 @@ export class Space {
   #keptFrom(use: SpaceUse): number {
     if (use === 'normal') return this.kept;
     return use === 'delete' ? this.#keptLast : 0;
+  }
+
+  #countNodes(count: number): void {
+    this.#nodes += count;
+    this.#nodesMost = Math.max(this.#nodesMost, this.#nodes);
   }
 
   #take(block: Block, count: number): void {

@@ -78,6 +78,9 @@ export interface StoreOptions {
  */
 const FORCED_COMMITS = 3;
 
+/** Blocks that a replay, which may use all others, leaves to reclaiming as long as there is any. */
+const RECLAIM_BLOCKS = 16;
+
 export class Store {
   readonly blocks: BlockCache;
   /** What a volume is from its beginning to its end; only its size may change. */
@@ -181,7 +184,7 @@ export class Store {
     if (!plan.ready) return false;
     const wanted = plan.blocks + data;
     const { space, recovering } = this;
-    if (space.has(wanted, recovering ? 'replay' : use)) {
+    if (recovering ? this.#replayHas(wanted, use) : space.has(wanted, use)) {
       return space.plan(wanted, plan) && this.blocks.room(plan, plan.blocks - plan.twins);
     }
     if (this.discarding !== undefined && space.couldHave(wanted, use)) {
@@ -189,9 +192,8 @@ export class Store {
       return false;
     }
     if (this.client.yieldSpace()) return this.settle(plan, use, data);
-    // Reclaiming does not wait for itself.
-    const reclaim = use === 'reclaim' ? undefined : this.client.reclaim();
-    // A replay makes no commit; what the log has made and taken away is idle without one.
+    const reclaim = this.#reclaim(use);
+    // A replay makes no commit; nodes that the log has made and taken away are idle without one.
     const hopeful = !recovering && plan.forced < FORCED_COMMITS;
     if (hopeful && space.pending > 0 && space.couldHave(wanted, use)) this.#force(plan);
     else if (reclaim !== undefined) plan.follow(reclaim);
@@ -199,6 +201,16 @@ export class Store {
     else if (hopeful && space.pending + space.reserved > 0) this.#force(plan);
     else throw noSpace(wanted, space.available);
     return false;
+  }
+
+  #replayHas(blocks: number, use: SpaceUse): boolean {
+    const left = this.#reclaim(use) === undefined ? 0 : RECLAIM_BLOCKS;
+    return this.space.has(blocks + left, 'replay');
+  }
+
+  /** Reclaiming does not wait for itself. */
+  #reclaim(use: SpaceUse): Operation<unknown> | undefined {
+    return use === 'reclaim' ? undefined : this.client.reclaim();
   }
 
   #force(plan: Plan): void {
@@ -351,7 +363,7 @@ export class Store {
     } else if (dirty) {
       this.dirty.remove(frame);
       this.blocks.forget(block);
-      this.space.takeBack(block, twin ? 2 : 1);
+      this.space.takeBackNode(block, twin ? 2 : 1);
     } else {
       this.space.free(block);
       if (twin) this.space.free((block + 1) as Block);

@@ -15,7 +15,8 @@
  * H3. A replay commits nothing before its end, so that all nodes that it changes have to fit into
  *     memory. Most mutations change a few: the bytes of the log bound them. Of those that may
  *     change a node for each megabyte of a file, or all blocks of a list of extended attributes,
- *     it keeps no more than {@link NODES_MAX} allows.
+ *     it keeps no more than {@link NODES_MAX} allows. On the device, too, there has to be room for
+ *     all nodes beside all data, at any time of the replay; else the log is lost.
  */
 import { BLOCK_SIZE, MIB } from '../base/index.ts';
 import {
@@ -111,8 +112,9 @@ export class LogRecords {
 
   /** Tells that data has its place, or is in its inode. The file has the size that it had. */
   written(vnode: Vnode, { offset, block, checksums }: Ioend): void {
-    const { log } = this.#store;
-    if (!log.isKeeping) log.pass();
+    const { log, space } = this.#store;
+    if (block !== undefined && !space.replayHasRoom) log.lose();
+    else if (!log.isKeeping) log.pass();
     if (!this.#canName(vnode)) return;
     const [target, time] = [vnode.id, vnode.mtime];
     if (block === undefined) {

@@ -1,7 +1,7 @@
 /** What a replay once had no room for, though it had been done: each test names the fault. */
 import { describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/index.ts';
-import { MIB } from '../../src/base/index.ts';
+import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
@@ -53,6 +53,29 @@ describe('a replay needs no more room than there was', () => {
     volume.fs.fsyncSync(fd);
     expect(tape.superblocks).toBe(0);
     expect(afterCrash(tape, countNames)).toBe(1);
+  });
+
+  // Data that came when the nodes were gone had its blocks taken before they were made.
+  it('for names that were gone before data took their place', () => {
+    const { tape, volume } = volumeOn({ size: 4 * MIB, logBlocks: 200 });
+    const { fs } = volume;
+    fs.writeFileSync('/full', Buffer.alloc(1_300_000, 1));
+    const fd = fs.openSync('/f', 'w');
+    for (let i = 0; i < 4; i++) volume.syncSync();
+    tape.rewind();
+    fs.mkdirSync('/d');
+    for (let i = 0; i < 2100; i++) {
+      fs.mkdirSync(`/d/${i}`.padEnd(140, '-'));
+      if (i % 500 === 0) fs.fsyncSync(fd);
+    }
+    fs.fsyncSync(fd);
+    fs.rmSync('/d', { recursive: true });
+    volume.reclaimSync();
+    for (let i = 0; i < 200; i++) fs.writeSync(fd, Buffer.alloc(BLOCK_SIZE, 2));
+    const before = tape.superblocks;
+    fs.fsyncSync(fd);
+    expect([before, tape.superblocks]).toEqual([0, 2]);
+    expect(afterCrash(tape, (later) => later.fs.statSync('/f').size)).toBe(200 * BLOCK_SIZE);
   });
 
   // 8: nothing could be written or removed any more; 9: the superblock was none that mounts.
