@@ -191,7 +191,12 @@ export class Store {
       plan.follow(this.discarding);
       return false;
     }
-    if (this.client.yieldSpace()) return this.settle(plan, use, data);
+    const { readers } = space;
+    if (this.client.yieldSpace()) {
+      // Commits that were forced under a pin have given nothing.
+      if (space.readers < readers) plan.forced = 0;
+      return this.settle(plan, use, data);
+    }
     const reclaim = this.#reclaim(use);
     // A replay makes no commit; nodes that the log has made and taken away are idle without one.
     const hopeful = !recovering && plan.forced < FORCED_COMMITS;
