@@ -17,7 +17,7 @@ import {
   ROOT_HANDLE,
   SNAPSHOTS_HANDLE,
 } from '../format/index.ts';
-import { Truncate, Writeback } from '../iomap/index.ts';
+import { Clear, Writeback } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
 import { handlesOf, modified } from './log-records.ts';
@@ -219,12 +219,17 @@ class Handles {
     vnode.holds--;
   }
 
-  /** Clears what is behind the end: the size that belongs to it did not get into the log. */
+  /**
+   * Clears what is behind the end: the size that belongs to it did not get into the log. What was
+   * reserved there, and not written, stays so.
+   */
   *#trim(vnode: Vnode): Steps<void> {
     const { size, mappedEnd } = vnode;
     if (mappedEnd <= size || (yield new HasBytesBehind(this.#engine, vnode)) === false) return;
     vnode.size = mappedEnd;
-    yield new Truncate(vnode, size);
+    const end = this.#engine.store.space.unwritten > 0 ? mappedEnd : Number.POSITIVE_INFINITY;
+    yield new Clear(vnode, { start: size, end, size: () => size });
+    vnode.mappedEnd = Math.min(mappedEnd, size);
   }
 
   #vnode(handle: number): Vnode {

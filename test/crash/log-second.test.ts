@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/index.ts';
 import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
-import { MemoryDevice } from '../../src/device/index.ts';
+import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { COMMON, OpenVolume } from '../api/bench.ts';
 import { TapeDevice } from '../store/tape.ts';
@@ -96,6 +96,35 @@ describe('a replay needs no more room than there was', () => {
       expect(countNames(later)).toBe(1);
     });
   });
+});
+
+async function openOn(device: Device, create: boolean): Promise<OpenVolume> {
+  const driver = new Driver(device, { pause: async () => {} });
+  return await OpenVolume.on(device, driver, { ...COMMON, cacheBytes: 4 * MIB, create });
+}
+
+// What was behind the end of the file was cut off, reserved or not.
+it('a replay keeps what was reserved behind data that it takes away', async () => {
+  const tape = new TapeDevice(new Uint8Array(32 * MIB));
+  const volume = await openOn(tape, true);
+  const { fs } = volume;
+  const [f, g] = ['/f', '/g'].map((path) => fs.openSync(path, 'w')) as [number, number];
+  volume.allocateSync(f, 0, 12 * MIB, { keepSize: true });
+  for (let i = 0; i < 3; i++) volume.syncSync();
+  tape.rewind();
+  for (let i = 0; i < 5; i++) fs.writeSync(f, Buffer.alloc(MIB / 2, 2));
+  const { space } = volume.inside.store;
+  const reserved = space.unwritten;
+  fs.fsyncSync(g);
+  expect(tape.superblocks).toBe(0);
+  const device = MemoryDevice.from(tape.image());
+  const later = await openOn(device, false);
+  later.reclaimSync();
+  expect(later.fs.statSync('/f').size).toBe(0);
+  expect(later.inside.store.space.unwritten).toBeGreaterThan(0.9 * reserved);
+  later.fs.writeFileSync('/f', Buffer.alloc(12 * MIB, 3), { flag: 'r+' });
+  later.closeSync();
+  expect(checkSync(device).issues).toEqual([]);
 });
 
 describe('a replay needs no more memory than it gets', () => {
