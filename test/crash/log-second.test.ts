@@ -5,7 +5,9 @@ import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
+import { slotBlock } from '../../src/format/index.ts';
 import { COMMON, OpenVolume } from '../api/bench.ts';
+import { ImageEditor } from '../check/image-editor.ts';
 import { TapeDevice } from '../store/tape.ts';
 import { volumeOn } from './tape-volume.ts';
 
@@ -96,6 +98,24 @@ describe('a replay needs no more room than there was', () => {
       expect(countNames(later)).toBe(1);
     });
   });
+});
+
+// Frames between the two roots were passed over, and those after the newer one replayed.
+it('a replay from the root before a damaged one begins with the frames that came after it', () => {
+  const { tape, volume } = volumeOn();
+  const fd = volume.fs.openSync('/', 'r');
+  volume.fs.mkdirSync('/a');
+  for (const path of ['/b', '/b/c']) {
+    volume.syncSync();
+    volume.fs.mkdirSync(path);
+    volume.fs.fsyncSync(fd);
+  }
+  const editor = new ImageEditor(tape.image());
+  const newest = slotBlock(editor.words, editor.metaRoot);
+  for (const block of [newest, newest + 1]) editor.block(block).fill(0);
+  const { fs } = Volume.openSync(editor.device(), COMMON);
+  expect((fs.readdirSync('/') as string[]).sort()).toEqual(['a', 'b']);
+  expect(fs.readdirSync('/b')).toEqual(['c']);
 });
 
 async function openOn(device: Device, create: boolean): Promise<OpenVolume> {
