@@ -1,7 +1,7 @@
 /**
  * Data: writing and truncating files, as mutations with a time and a record.
  */
-import { FilesystemError, type Operation } from '../base/index.ts';
+import { BLOCK_SIZE, FilesystemError, type Operation, roundUp } from '../base/index.ts';
 import {
   InodeKind,
   type Time,
@@ -72,18 +72,34 @@ export function truncateFromRecord(engine: Engine, record: TruncateMutation): Op
   const vnode = engine.vnode(record.target);
   checkFile(vnode);
   const { size, time } = record;
+  const { recovering } = engine.store;
+  const behind = recovering ? planBehind(vnode, record) : 0;
   let before = 0;
   const sizeAfter = (present: number): number => {
     before = present;
     return record.shrink === true ? Math.min(size, present) : size;
   };
   return new Clear(vnode, { start: size, end: Number.POSITIVE_INFINITY, size: sizeAfter }, () => {
+    if (recovering) vnode.mappedEnd = behind;
     vnode.mtime = time;
     vnode.ctime = time;
     engine.inodes.touch(vnode);
     engine.records.announce(vnode);
     engine.records.add({ ...record, shrink: size <= before });
   });
+}
+
+/**
+ * In a replay a file may have blocks behind its end. Where it was made shorter they go, and what
+ * was reserved there; a size that is told while more of the file has its place takes nothing away.
+ * Returns where the blocks end afterwards.
+ */
+function planBehind(vnode: Vnode, { size, shrink }: TruncateMutation): number {
+  const { mappedEnd } = vnode;
+  const start = roundUp(size, BLOCK_SIZE);
+  const keeps = shrink !== true && size >= vnode.size;
+  vnode.mappedEnd = keeps ? 0 : Math.max(mappedEnd, start + BLOCK_SIZE);
+  return keeps ? mappedEnd : Math.min(mappedEnd, start);
 }
 
 /** @throws {FilesystemError} `EISDIR` or `EINVAL` if the inode has no data of its own */

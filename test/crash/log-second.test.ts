@@ -1,11 +1,14 @@
 /** What a replay once had no room for, though it had been done: each test names the fault. */
 import { describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/index.ts';
-import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
+import { BLOCK_SIZE, KIB, MIB, type Operation, type PlainIo } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { slotBlock } from '../../src/format/index.ts';
+import { Writeback } from '../../src/iomap/index.ts';
+import { Fsync } from '../../src/volume/fsync.ts';
+import type { Vnode } from '../../src/volume/vnode.ts';
 import { COMMON, OpenVolume } from '../api/bench.ts';
 import { ImageEditor } from '../check/image-editor.ts';
 import { TapeDevice } from '../store/tape.ts';
@@ -98,6 +101,72 @@ describe('a replay needs no more room than there was', () => {
       expect(countNames(later)).toBe(1);
     });
   });
+});
+
+// The file had only been so long with data that the log does not know: nothing was cut in a replay.
+it('a replay gives back what was reserved behind the end that a file was cut to', async () => {
+  const tape = new TapeDevice(new Uint8Array(16 * MIB));
+  const volume = await openOn(tape, true);
+  const { fs } = volume;
+  const [f, g] = ['/f', '/g'].map((path) => fs.openSync(path, 'w')) as [number, number];
+  volume.allocateSync(f, 0, 8 * MIB, { keepSize: true });
+  for (let i = 0; i < 3; i++) volume.syncSync();
+  tape.rewind();
+  fs.writeSync(f, Buffer.alloc(64 * KIB, 2));
+  fs.ftruncateSync(f, 32 * KIB);
+  volume.reclaimSync();
+  for (let at = 0; at < 9 * MIB; at += MIB) fs.writeSync(g, Buffer.alloc(MIB, 3));
+  fs.fsyncSync(g);
+  expect(tape.superblocks).toBe(0);
+  afterCrash(tape, (later) => {
+    later.fs.writeFileSync('/h', Buffer.alloc(MIB, 4));
+    later.fs.unlinkSync('/g');
+    expect(countNames(later)).toBe(2);
+  });
+});
+
+/** Does what an operation needs, on a device that does everything at once. */
+function satisfy({ plan }: Operation<unknown>, tape: TapeDevice): void {
+  for (const io of plan.io as PlainIo[]) {
+    if (io.submitted) continue;
+    io.submitted = true;
+    if (io.kind === 'write') tape.writev(io.position, io.buffers);
+    else if (io.kind === 'flush') tape.flush();
+    io.finish(undefined);
+  }
+  for (const other of plan.after) while (!other.step()) satisfy(other, tape);
+}
+
+// The size that the first fsync has told cut off, in a replay, what was behind it already.
+it('a replay keeps data that has its place before an fsync tells a smaller size', async () => {
+  const tape = new TapeDevice(new Uint8Array(16 * MIB));
+  const volume = await openOn(tape, true);
+  const { fs, inside } = volume;
+  const fd = fs.openSync('/f', 'w');
+  volume.syncSync();
+  tape.rewind();
+  const length = 64 * KIB;
+  const append = (byte: number): number => fs.writeSync(fd, Buffer.alloc(length, byte));
+  append(1);
+  const vnode = [...inside.table.all].find(({ name }) => name === 'f') as Vnode;
+  const sync = new Fsync(inside, vnode);
+  expect(sync.step()).toBe(false);
+  while (sync.plan.after.length === 0) sync.step();
+  const first = sync.plan.after[0] as Operation<unknown>;
+  expect(first.step()).toBe(false);
+  append(2);
+  satisfy(first, tape);
+  while (!first.step()) satisfy(first, tape);
+  const second = new Writeback(inside.pool);
+  expect(second.step()).toBe(false);
+  append(3);
+  satisfy(second, tape);
+  while (!second.step()) satisfy(second, tape);
+  while (!sync.step()) satisfy(sync, tape);
+  fs.fsyncSync(fd);
+  expect(tape.superblocks).toBe(0);
+  const wanted = Buffer.concat([1, 2, 3].map((byte) => Buffer.alloc(length, byte)));
+  expect(afterCrash(tape, (later) => wanted.equals(later.fs.readFileSync('/f')))).toBe(true);
 });
 
 // Frames between the two roots were passed over, and those after the newer one replayed.
