@@ -166,8 +166,9 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
       if (end < Number.POSITIVE_INFINITY) {
         vnode.blocks -= maps.punch(vnode, range, reclaimer.add);
         // Of the subtrees that went nobody has counted the blocks.
-        const whole = Math.min(range.end, blocksFor(vnode.size)) - range.first;
-        vnode.blocks = Math.min(vnode.blocks, blocksFor(vnode.size) - whole);
+        const last = blocksFor(Math.max(vnode.size, vnode.mappedEnd));
+        const whole = Math.min(range.end, last) - range.first;
+        vnode.blocks = Math.min(vnode.blocks, last - whole);
       } else {
         maps.cut(vnode, range.first, reclaimer.add);
         vnode.mappedEnd = Math.min(vnode.mappedEnd, start);

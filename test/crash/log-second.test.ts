@@ -169,6 +169,24 @@ it('a replay keeps data that has its place before an fsync tells a smaller size'
   expect(afterCrash(tape, (later) => wanted.equals(later.fs.readFileSync('/f')))).toBe(true);
 });
 
+// What was behind the end of the file in the log was not counted.
+it('a replay counts the blocks of a file with a hole before its end is told', async () => {
+  const tape = new TapeDevice(new Uint8Array(16 * MIB));
+  const volume = await openOn(tape, true);
+  const { fs, inside } = volume;
+  const fd = fs.openSync('/f', 'w');
+  volume.syncSync();
+  tape.rewind();
+  fs.writeSync(fd, Buffer.alloc(192 * KIB, 1));
+  const part = new Writeback(inside.pool, { blocks: 32 });
+  while (!part.step()) satisfy(part, tape);
+  volume.punchSync(fd, 0, 32 * KIB);
+  fs.fsyncSync(fd);
+  expect(tape.superblocks).toBe(0);
+  const { blocks } = fs.fstatSync(fd);
+  expect(afterCrash(tape, (later) => later.fs.statSync('/f').blocks)).toBe(blocks);
+});
+
 // Frames between the two roots were passed over, and those after the newer one replayed.
 it('a replay from the root before a damaged one begins with the frames that came after it', () => {
   const { tape, volume } = volumeOn();
