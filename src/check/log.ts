@@ -2,8 +2,8 @@
  * Log: what the next mount would do again, after the root that it takes.
  *
  * A frame that is torn ends the log and is nothing wrong: it was being written when the power went,
- * or the data that it names was. A frame that is whole and says what cannot be would keep the volume
- * from being mounted; damaged data of an older frame would be mapped as it is, and not be readable.
+ * or the data that it names was. A frame that is whole and says what cannot be would keep the
+ * volume from being mounted; damaged data of an older frame would be mapped, and not be readable.
  */
 import { BLOCK_SIZE, type Block, checksum32, errorCode } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';

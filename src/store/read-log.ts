@@ -6,13 +6,7 @@
  * one flush, so the last frame is taken only if all of its data is there (J1, J4). Nothing is
  * changed.
  */
-import {
-  BLOCK_SIZE,
-  checksum32,
-  PlainIo,
-  type Plan,
-  PlannedOperation,
-} from '../base/index.ts';
+import { BLOCK_SIZE, checksum32, PlainIo, type Plan, PlannedOperation } from '../base/index.ts';
 import {
   type Geometry,
   imageSeed,
