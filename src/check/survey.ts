@@ -162,7 +162,10 @@ export class Survey {
   #found(words: Uint32Array, at: number, child: Omit<Item, 'slot'>): void {
     if (child.role === SlotRole.DATA || !slotHasBlock(words, at)) return;
     if (child.role === SlotRole.MAP && !this.#maps && !this.#dead) return;
-    this.#push({ ...child, slot: words.slice(at, at + SLOT_WORDS) });
+    // Entries that somebody else has too are not orphans, whatever names them: none may be dropped.
+    const shared = child.rank === 'orphans' && this.#table.count(slotBlock(words, at)) > 1;
+    const rank = shared ? 'plain' : child.rank;
+    this.#push({ ...child, rank, slot: words.slice(at, at + SLOT_WORDS) });
   }
 
   #openMap(item: Item, words: Uint32Array): void {
