@@ -129,14 +129,8 @@ export class NodeWriter {
     this.#planned.plan(block, bytes);
     if (pair) this.#planned.plan(block + 1, bytes);
     this.written++;
-    const slot = new Uint32Array(SLOT_WORDS);
-    setSlot(slot, 0, {
-      block: block as Block,
-      flags: SlotKind.NODE | (pair ? TWIN : 0),
-      birth: this.#txg,
-      checksum: checksum32(bytes, this.#seed),
-    });
-    return slot;
+    const checksum = checksum32(bytes, this.#seed);
+    return nodeSlot({ block, twin: pair, birth: this.#txg, checksum });
   }
 
   /** Leaves for records in ascending order; none for none. */
@@ -224,4 +218,18 @@ function fillLeaf(words: Uint32Array, entries: readonly Entry[], from: number): 
   }
   assert(i > from, 'a leaf has room for any record');
   return i;
+}
+
+/** A slot that names a node. */
+export function nodeSlot(node: {
+  readonly block: number;
+  readonly twin: boolean;
+  readonly birth: number;
+  readonly checksum: number;
+}): Uint32Array {
+  const { block, twin, birth, checksum } = node;
+  const slot = new Uint32Array(SLOT_WORDS);
+  const flags = SlotKind.NODE | (twin ? TWIN : 0);
+  setSlot(slot, 0, { block: block as Block, flags, birth: birth as Txg, checksum });
+  return slot;
 }

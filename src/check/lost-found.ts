@@ -29,7 +29,7 @@ import {
 } from '../format/index.ts';
 import type { Entry, NodeWriter, TreeName } from './build-tree.ts';
 import type { Notes } from './notes.ts';
-import { RecordReader } from './record-reader.ts';
+import { RecordAt, RecordReader } from './record-reader.ts';
 import type { Root } from './roots.ts';
 import { asChild, type Unclaimed } from './salvage.ts';
 import type { Answer, Session } from './session.ts';
@@ -42,8 +42,6 @@ const COLLISIONS = 256;
 const LIVE_REALM = 1;
 const SLOT_BYTES = SLOT_WORDS * 4;
 const MODE = 0o700;
-/** Byte offsets of the four times of a record. */
-const TIMES = [48, 56, 64, 72];
 
 export interface LostFoundParts {
   readonly session: Session;
@@ -224,7 +222,7 @@ export class LostFound {
     view.setUint16(14, MODE, true);
     view.setUint32(24, 2, true);
     const { committed } = this.#state;
-    for (const at of TIMES) setTime(wordsOf(record), at / 4, committed);
+    for (const at of RecordAt.TIMES) setTime(wordsOf(record), at / 4, committed);
     if (identity !== undefined) {
       setU64(view, layout.identity, identity.realm);
       setU64(view, layout.identity + 8, identity.outer);

@@ -20,7 +20,7 @@ import {
   visitRecordSlots,
 } from '../format/index.ts';
 import type { MendParts } from './mend.ts';
-import { RecordReader } from './record-reader.ts';
+import { RecordAt, RecordReader } from './record-reader.ts';
 import { realmKeyOf } from './repair-links.ts';
 import type { Item } from './survey.ts';
 
@@ -48,11 +48,7 @@ export interface RecordContext {
 }
 
 const NSEC_MAX = 999_999_999;
-/** Byte offsets of record fields. */
-const FLAGS = 4;
-const NLINK = 24;
-const SIZE = 32;
-const TIMES = [48, 56, 64, 72];
+/** Byte offset of the length of inline attributes. */
 const ATTRIBUTES = 98;
 
 const reader = new RecordReader();
@@ -150,7 +146,7 @@ function emptyQueue(record: Uint8Array, { layout }: RecordReader, { notes }: Men
 
 function mendTimes(record: Uint8Array, { notes }: MendParts, inode: number): void {
   const words = wordsOf(record);
-  for (const at of TIMES) {
+  for (const at of RecordAt.TIMES) {
     const { sec, nsec } = getTime(words, at / 4);
     if (nsec <= NSEC_MAX) continue;
     setTime(words, at / 4, { sec, nsec: NSEC_MAX });
@@ -164,18 +160,18 @@ function mendDirectory(record: Uint8Array, context: RecordContext, root: Below |
   const { inode } = reader;
   const inRealm = !reader.has(InodeFlag.REALM);
   const found = root ?? { entries: 0, directories: 0, links: false, unknown: false };
-  const linked = view.getUint32(FLAGS, true);
+  const linked = view.getUint32(RecordAt.FLAGS, true);
   if (found.links && (linked & InodeFlag.HAS_LINKS_BELOW) === 0) {
-    view.setUint32(FLAGS, linked | InodeFlag.HAS_LINKS_BELOW, true);
+    view.setUint32(RecordAt.FLAGS, linked | InodeFlag.HAS_LINKS_BELOW, true);
     parts.notes.add(`let directory ${inode} say that it has linked files below`);
   }
-  if (inRealm && (view.getUint32(FLAGS, true) & InodeFlag.HAS_LINKS_BELOW) !== 0) {
+  if (inRealm && (view.getUint32(RecordAt.FLAGS, true) & InodeFlag.HAS_LINKS_BELOW) !== 0) {
     below.links = true;
   }
   if (found.unknown) return;
-  const size = getU64(view, SIZE);
+  const size = getU64(view, RecordAt.SIZE);
   if (size !== found.entries) {
-    setU64(view, SIZE, found.entries);
+    setU64(view, RecordAt.SIZE, found.entries);
     parts.notes.add(`let directory ${inode} have ${found.entries} entries, not ${size}`);
   }
   const counted = item.rank === 'plain' || (item.rank === 'meta' && inode !== MetaInode.ORPHANS);
@@ -189,9 +185,9 @@ function setNlink(
   inode: number,
 ): void {
   const view = viewOf(record);
-  const stored = view.getUint32(NLINK, true);
+  const stored = view.getUint32(RecordAt.NLINK, true);
   if (stored === nlink) return;
-  view.setUint32(NLINK, nlink, true);
+  view.setUint32(RecordAt.NLINK, nlink, true);
   parts.notes.add(`let inode ${inode} have link count ${nlink}, not ${stored}`);
 }
 
@@ -222,7 +218,7 @@ function reshaped(record: Uint8Array, { shape, layout, kind }: RecordReader): Ui
   result.set(record.subarray(layout.name), to.name);
   const view = viewOf(result);
   view.setUint16(0, to.length, true);
-  view.setUint32(FLAGS, flags, true);
+  view.setUint32(RecordAt.FLAGS, flags, true);
   view.setUint16(ATTRIBUTES, attributesLength, true);
   return result;
 }

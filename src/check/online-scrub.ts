@@ -17,10 +17,11 @@ import { BLOCK_SIZE, checksum32, FilesystemError } from '../base/index.ts';
 import type { Device, Steps } from '../device/index.ts';
 import { imageSeed } from '../format/index.ts';
 import { ROUND_MIN } from './block-reader.ts';
-import { BlockTable, Use } from './block-table.ts';
+import { BlockTable } from './block-table.ts';
 import type { Issue, IssueCode } from './catalogue.ts';
 import { fixedPlaces } from './fixed-places.ts';
 import { Graph } from './graph.ts';
+import { otherCopy } from './repair-copies.ts';
 import type { Root } from './roots.ts';
 import { type BlockSink, Scrub } from './scrub.ts';
 import { type Answer, OutOfMemory, Session } from './session.ts';
@@ -194,21 +195,17 @@ export class OnlineScrub {
 
   /** Writes one copy of a node again, from the other one. True if it is as promised then. */
   *#copyAgain(block: number, { table, session, seed }: Walked): Answer<boolean> {
-    const isSecond = table.use(block) === Use.COPY;
-    const first = isSecond ? block - 1 : block;
     // A block that is used for something else too is not what it seems to be.
-    const disputed = session.issues.found.has('role-conflict');
-    if (disputed || table.use(first + 1) !== Use.COPY) return false;
-    const wanted = table.checksum(first);
-    const good = yield* session.readRun(isSecond ? first : first + 1, 1);
-    if (good instanceof Error || checksum32(good, seed) !== wanted) return false;
+    if (session.issues.found.has('role-conflict')) return false;
+    const good = yield* otherCopy(session, table, block, seed);
+    if (good === undefined) return false;
     try {
       yield this.#host.device.write(block * BLOCK_SIZE, good);
     } catch {
       return false;
     }
     const written = yield* session.readRun(block, 1);
-    return written instanceof Uint8Array && checksum32(written, seed) === wanted;
+    return written instanceof Uint8Array && checksum32(written, seed) === checksum32(good, seed);
   }
 
   *#flush(): Answer<boolean> {

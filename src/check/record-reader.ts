@@ -27,6 +27,9 @@ const KNOWN_FLAGS = 0x1ff;
 const ATTRIBUTE_HEADER = 8;
 const NSEC_MAX = 999_999_999;
 
+/** Byte offsets of fields that a repair writes. */
+export const RecordAt = { FLAGS: 4, NLINK: 24, SIZE: 32, TIMES: [48, 56, 64, 72] } as const;
+
 export class RecordReader {
   readonly shape: RecordShape = newShape();
   readonly layout: RecordLayout = newLayout();

@@ -3,12 +3,12 @@
  */
 import { BLOCK_SIZE, checksum32 } from '../base/index.ts';
 import { encodeSuperblock, imageSeed, superblockPlace } from '../format/index.ts';
-import { Use } from './block-table.ts';
+import { type BlockTable, Use } from './block-table.ts';
 import type { IssueCode } from './catalogue.ts';
 import type { PlannedDevice } from './planned.ts';
 import type { View } from './repair-structure.ts';
 import { newestOf, type Place, type Root } from './roots.ts';
-import type { Answer } from './session.ts';
+import type { Answer, Session } from './session.ts';
 
 /** Nodes of which one copy is whole: the other becomes the same. Tells what, in words. */
 export function* planCopies(
@@ -24,20 +24,33 @@ export function* planCopies(
   // Where a block is used for something else too, one of both is not what it seems to be.
   const disputed = new Set(blocksOf('role-conflict'));
   for (const block of blocksOf('copy-damaged')) {
-    for (const good of [block - 1, block + 1]) {
-      const bytes = yield* session.readRun(good, 1);
-      const first = Math.min(good, block);
-      if (bytes instanceof Error || table.count(first) === 0) continue;
-      // What lies before a node may be something else, and as whole as can be.
-      if (table.use(first + 1) !== Use.COPY) continue;
-      if (disputed.has(first) || disputed.has(first + 1)) continue;
-      if (checksum32(bytes, seed) !== table.checksum(first)) continue;
-      planned.plan(block, bytes);
-      count++;
-      break;
-    }
+    const first = firstCopy(table, block);
+    if (disputed.has(first) || disputed.has(first + 1)) continue;
+    const bytes = yield* otherCopy(session, table, block, seed);
+    if (bytes === undefined) continue;
+    planned.plan(block, bytes);
+    count++;
   }
   return count > 0 ? [`write ${count} second copies of nodes again`] : [];
+}
+
+function firstCopy(table: BlockTable, block: number): number {
+  return table.use(block) === Use.COPY ? block - 1 : block;
+}
+
+/** What one copy of a node has to be, from the other one; undefined if that is not whole either. */
+export function* otherCopy(
+  session: Session,
+  table: BlockTable,
+  block: number,
+  seed: bigint,
+): Answer<Uint8Array | undefined> {
+  const first = firstCopy(table, block);
+  // What lies beside a node may be something else, and as whole as can be.
+  if (table.count(first) === 0 || table.use(first + 1) !== Use.COPY) return undefined;
+  const bytes = yield* session.readRun(block === first ? first + 1 : first, 1);
+  const whole = bytes instanceof Uint8Array && checksum32(bytes, seed) === table.checksum(first);
+  return whole ? bytes : undefined;
 }
 
 /** Places of the ring of which one copy is whole and the other is not, or is older. */

@@ -7,23 +7,20 @@
  *
  * Who has the same tree and the same link table gets the same: a realm is known by both blocks.
  */
-import { type Block, type Txg, viewOf } from '../base/index.ts';
+import { viewOf } from '../base/index.ts';
 import {
   InodeFlag,
   InodeKind,
   SLOT_WORDS,
-  SlotKind,
-  setSlot,
   slotBlock,
   slotHasBlock,
   TreeKind,
-  TWIN,
 } from '../format/index.ts';
 import type { BlockTable } from './block-table.ts';
-import type { NodeWriter } from './build-tree.ts';
+import { type NodeWriter, nodeSlot } from './build-tree.ts';
 import type { Notes } from './notes.ts';
 import { NONE, type RealmFault } from './realms.ts';
-import { RecordReader } from './record-reader.ts';
+import { RecordAt, RecordReader } from './record-reader.ts';
 import type { Answer, Session } from './session.ts';
 import { type Change, TreeEdit } from './tree-edit.ts';
 
@@ -33,7 +30,6 @@ export interface RealmRoots {
   readonly links: Uint32Array | undefined;
 }
 
-const NLINK = 24;
 const SLOT_BYTES = SLOT_WORDS * 4;
 
 export class LinkRepair {
@@ -65,12 +61,9 @@ export class LinkRepair {
 
   /** A slot to read a node by. */
   #slotOf(block: number): Uint32Array {
-    const slot = new Uint32Array(SLOT_WORDS);
-    if (block === NONE) return slot;
-    const flags = SlotKind.NODE | (this.#table.hasTwin(block) ? TWIN : 0);
-    const checksum = this.#table.checksum(block);
-    setSlot(slot, 0, { block: block as Block, flags, birth: 1 as Txg, checksum });
-    return slot;
+    if (block === NONE) return new Uint32Array(SLOT_WORDS);
+    const twin = this.#table.hasTwin(block);
+    return nodeSlot({ block, twin, birth: 1, checksum: this.#table.checksum(block) });
   }
 
   /** A directory, and all below it in the realm, without the names of some inodes. */
@@ -103,11 +96,11 @@ export class LinkRepair {
     // biome-ignore lint/correctness/useYield: a change may have to wait, this one has not
     return yield* this.#edit.map(links, TreeKind.LINKS, function* ({ key, bytes }) {
       const nlink = wanted.get(key);
-      const stored = viewOf(bytes).getUint32(NLINK, true);
+      const stored = viewOf(bytes).getUint32(RecordAt.NLINK, true);
       if (nlink === undefined || nlink === stored) return bytes;
       notes.add(`let inode ${key} have link count ${nlink}, not ${stored}`);
       const copy = bytes.slice();
-      viewOf(copy).setUint32(NLINK, nlink, true);
+      viewOf(copy).setUint32(RecordAt.NLINK, nlink, true);
       return copy;
     });
   }

@@ -16,7 +16,7 @@
  * Nothing vouches for the content of an unclaimed node, since its checksum is lost; it has to be of
  * a form that only a node has. What it names is verified as ever, by the checksums in its slots.
  */
-import { BLOCK_SIZE, type Block, checksum32, equalBytes, type Txg } from '../base/index.ts';
+import { BLOCK_SIZE, type Block, checksum32, equalBytes } from '../base/index.ts';
 import {
   imageSeed,
   interiorSlot,
@@ -34,16 +34,13 @@ import {
   recordLength,
   recordOffset,
   SLOT_WORDS,
-  SlotKind,
-  setSlot,
   slotBlock,
   slotHasBlock,
   TreeKind,
-  TWIN,
   visitRecordSlots,
 } from '../format/index.ts';
 import { type BlockTable, Mark, Use } from './block-table.ts';
-import type { LevelChild, TreeName } from './build-tree.ts';
+import { type LevelChild, nodeSlot, type TreeName } from './build-tree.ts';
 import type { Root } from './roots.ts';
 import type { Answer, Session } from './session.ts';
 import type { CountsOfRoot } from './stored-counts.ts';
@@ -116,9 +113,7 @@ export class Salvage {
       const stored = this.#stored.of(block);
       const known = this.#table.count(block) + (this.#references.get(block) ?? 0);
       if ((stored ?? 1) <= known) continue;
-      const slot = new Uint32Array(SLOT_WORDS);
-      const flags = SlotKind.NODE | (twin ? TWIN : 0);
-      setSlot(slot, 0, { block: block as Block, flags, birth: birth as Txg, checksum });
+      const slot = nodeSlot({ block, twin, birth, checksum });
       const first = range?.first ?? (yield* this.#edge(slot, name.tree, 'first'));
       const last = range?.last ?? (yield* this.#edge(slot, name.tree, 'last'));
       if (first === undefined || last === undefined) continue;

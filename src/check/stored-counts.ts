@@ -4,18 +4,16 @@
  * A count that is 0 says that nothing of the root is there: what the block holds is of another
  * time. One that is not says that the block holds what some slot of this root names.
  */
-import { BLOCK_SIZE, type Block, checksum32 } from '../base/index.ts';
+import type { Block } from '../base/index.ts';
 import {
   type CountWidth,
-  countSlotStart,
-  countTableSize,
   getCount,
   groupLength,
-  imageSeed,
   isFixedBlock,
   NARROWEST,
   readGroupEntry,
 } from '../format/index.ts';
+import { readCounts } from './counts.ts';
 import type { Root } from './roots.ts';
 import type { Answer, Session } from './session.ts';
 
@@ -25,8 +23,9 @@ export function* storedCounts(
   { superblock, index }: Root,
   group: number,
 ): Answer<Uint16Array | undefined> {
-  const { geometry, uuid } = superblock;
-  const { txg, width, current, checksum } = readGroupEntry(index, group);
+  const { geometry } = superblock;
+  const entry = readGroupEntry(index, group);
+  const { txg, width, current } = entry;
   const counts = new Uint16Array(groupLength(geometry, group));
   if (txg === 0) {
     const start = group * geometry.groupBlocks;
@@ -34,10 +33,8 @@ export function* storedCounts(
   }
   const sane = width >= NARROWEST && width <= geometry.countCap && current <= 1;
   if (!sane) return undefined;
-  const size = countTableSize(counts.length, width as CountWidth);
-  const first = countSlotStart(geometry, group, current as 0 | 1);
-  const bytes = yield* session.readRun(first, Math.ceil(size / BLOCK_SIZE));
-  if (bytes instanceof Error || checksum32(bytes, imageSeed(uuid)) !== checksum) return undefined;
+  const bytes = yield* readCounts(session, superblock, group, entry);
+  if (typeof bytes === 'string') return undefined;
   return counts.map((_, i) => getCount(bytes, width as CountWidth, i));
 }
 
