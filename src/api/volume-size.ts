@@ -104,8 +104,13 @@ function* trim({ engine }: Context, { minimum = MINIMUM }: TrimOptions): Procedu
 /** What was removed is free, and what is free is idle, as far as nobody reads it. */
 function* settle(engine: Engine): Procedure<void> {
   if (engine.store.readOnly) return;
-  for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) yield* run(work);
+  yield* reclaimAll(engine);
   for (let i = 0; i < COMMITS && (engine.hasChanges || engine.store.space.pending > 0); i++) {
     yield* run(engine.commit());
   }
+}
+
+/** Works off what removing left to do. */
+export function* reclaimAll(engine: Engine): Procedure<void> {
+  for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) yield* run(work);
 }

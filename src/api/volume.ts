@@ -30,6 +30,7 @@ import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from '.
 import { Session } from './session.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
 import { type LongOptions, Upkeep } from './upkeep.ts';
+import { reclaimAll } from './volume-size.ts';
 
 export interface SnapshotInfo {
   readonly name: string;
@@ -290,11 +291,11 @@ export class Volume extends Upkeep {
    * for later.
    */
   async reclaim(options: LongOptions = {}): Promise<void> {
-    await this.#async(this.#reclaim(), { syscall: 'reclaim' }, options);
+    await this.#async(reclaimAll(this.engine), { syscall: 'reclaim' }, options);
   }
 
   reclaimSync(): void {
-    this.#sync(this.#reclaim(), { syscall: 'reclaim' });
+    this.#sync(reclaimAll(this.engine), { syscall: 'reclaim' });
   }
 
   /** Makes everything done so far durable. Two flushes of the device. */
@@ -422,13 +423,6 @@ export class Volume extends Upkeep {
   *#deleteSnapshot(name: string): Procedure<void> {
     const { snapshots } = this.engine;
     yield* unlinkName(this.#context, snapshots, pathBytes(name, 'name'), UnlinkWhat.TREE);
-  }
-
-  *#reclaim(): Procedure<void> {
-    const { engine } = this;
-    for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) {
-      yield* run(work);
-    }
   }
 
   *#diff(left: Locator, right: Locator): Procedure<DiffWalk> {

@@ -130,7 +130,6 @@ export class Commit extends PlannedOperation<Txg> {
   #close(): void {
     const store = this.#store;
     store.client.seal();
-
     this.#txg = store.txg;
     this.#frames = store.dirty.close();
     this.#freed = store.space.close();

@@ -1,19 +1,14 @@
 /** What is not known to be durable: nothing is built on it, whoever has written it. */
 import { describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/index.ts';
-import {
-  BLOCK_SIZE,
-  DeviceError,
-  MIB,
-  type Operation,
-  type PlainIo,
-} from '../../src/base/index.ts';
+import { BLOCK_SIZE, DeviceError, MIB, type PlainIo } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { SUPERBLOCKS } from '../../src/format/index.ts';
 import { CrashDevice, FaultDevice, type PendingWrite, Random } from '../../src/testing/index.ts';
 import { COMMON, OpenVolume } from '../api/bench.ts';
 import { TapeDevice } from '../store/tape.ts';
+import { turn } from './tape-volume.ts';
 
 const SIZE = 8 * MIB;
 
@@ -47,20 +42,6 @@ describe('a root that a process wrote before it was killed', () => {
     expect(checkSync(after).issues).toEqual([]);
   });
 });
-
-/** One turn by hand, on a device that does everything at once. True if the operation has ended. */
-function turn(operation: Operation<unknown>, tape: TapeDevice): boolean {
-  if (operation.step()) return true;
-  for (const io of operation.plan.io as PlainIo[]) {
-    if (io.submitted) continue;
-    io.submitted = true;
-    if (io.kind === 'write') tape.writev(io.position, io.buffers);
-    else if (io.kind === 'flush') tape.flush();
-    io.finish(undefined);
-  }
-  for (const other of operation.plan.after) while (!turn(other, tape));
-  return false;
-}
 
 describe('a commit that has closed', () => {
   // A device that has told one flush of a loss does not tell the next one again.

@@ -12,17 +12,7 @@ import type { Vnode } from '../../src/volume/vnode.ts';
 import { COMMON, OpenVolume } from '../api/bench.ts';
 import { ImageEditor } from '../check/image-editor.ts';
 import { TapeDevice } from '../store/tape.ts';
-import { volumeOn } from './tape-volume.ts';
-
-/** A volume as a crash leaves it, which is found to be sound when it is closed. */
-function afterCrash<T>(tape: TapeDevice, look: (volume: Volume) => T): T {
-  const device = MemoryDevice.from(tape.image());
-  const volume = Volume.openSync(device, COMMON);
-  const seen = look(volume);
-  volume.closeSync();
-  expect(checkSync(device).issues).toEqual([]);
-  return seen;
-}
+import { afterCrash, volumeOn } from './tape-volume.ts';
 
 function countNames({ fs }: Volume): number {
   return fs.readdirSync('/').length;
