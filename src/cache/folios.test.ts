@@ -7,6 +7,7 @@ class Owner implements FolioOwner {
   readonly id: number;
   firstFolio: Folio = NO_FOLIO;
   folioCount = 0;
+  unlogged = 0;
 
   constructor(id: number) {
     this.id = id;
@@ -64,6 +65,23 @@ describe('FolioTable', () => {
     expect(listOf(table, owner).reverse()).toEqual(folios);
   });
 
+  it('has a folio with data that is not logged at the front of the list', () => {
+    const table = new FolioTable();
+    const owner = new Owner(1);
+    const folios = [0, 1, 2, 3].map((index) => table.obtain(owner, index));
+    for (const folio of folios) {
+      table.attach(folio, 0, frame(folio));
+      table.markDirty(folio, 0);
+      table.markLogged(folio, 0);
+    }
+    for (const at of [1, 0, 2]) {
+      table.markDirty(folios[at] as Folio, 0);
+      expect([owner.firstFolio, owner.unlogged]).toEqual([folios[at], 1]);
+      table.markLogged(folios[at] as Folio, 0);
+    }
+    expect(listOf(table, owner).sort()).toEqual([...folios].sort());
+  });
+
   it('starts a folio empty where another one was', () => {
     const table = new FolioTable();
     const folio = table.obtain(new Owner(1), 0);
@@ -118,14 +136,14 @@ const place = {
   i: fc.nat(FOLIO_BLOCKS - 1),
 };
 const command = fc.record({
-  do: fc.constantFrom('write', 'write', 'freeze', 'thaw', 'revert', 'drop'),
+  do: fc.constantFrom('write', 'write', 'log', 'freeze', 'thaw', 'revert', 'drop'),
   ...place,
 });
 type Command = typeof command extends fc.Arbitrary<infer Value> ? Value : never;
 
 interface Entry {
   frame: number;
-  state: 'dirty' | 'flying';
+  state: 'dirty' | 'logged' | 'flying';
 }
 
 /** What a block's life looks like from outside: dirty, in flight, gone; or dirty again. */
@@ -146,7 +164,10 @@ class Model {
       this.#write(file, index, i, key);
     } else if (entry !== undefined) {
       const folio = table.find(file, index);
-      if (what === 'freeze' && entry.state === 'dirty') {
+      if (what === 'log' && entry.state === 'dirty') {
+        table.markLogged(folio, i);
+        entry.state = 'logged';
+      } else if (what === 'freeze' && entry.state !== 'flying') {
         table.clearDirty(folio, i);
         table.writeback[folio] = (table.writeback[folio] as number) | (1 << i);
         entry.state = 'flying';
@@ -168,16 +189,19 @@ class Model {
     const { table } = this;
     const folio = table.obtain(file, index);
     const entry = this.entries.get(key);
-    if (entry?.state !== 'dirty') {
+    const wasDirty = entry !== undefined && entry.state !== 'flying';
+    if (wasDirty) {
+      entry.state = 'dirty';
+    } else {
       table.writeback[folio] = (table.writeback[folio] as number) & ~(1 << i);
       table.attach(folio, i, frame(this.#frames));
       this.entries.set(key, { frame: this.#frames++, state: 'dirty' });
     }
-    expect(table.markDirty(folio, i)).toBe(entry?.state !== 'dirty');
+    expect(table.markDirty(folio, i)).toBe(!wasDirty);
   }
 
   #requeue(prefix: string): void {
-    const dirty = [...this.entries].some(([k, e]) => k.startsWith(prefix) && e.state === 'dirty');
+    const dirty = [...this.entries].some(([k, e]) => k.startsWith(prefix) && e.state !== 'flying');
     if (!dirty) this.queue = this.queue.filter((it) => it !== prefix);
     else if (!this.queue.includes(prefix)) this.queue.push(prefix);
   }
@@ -188,6 +212,10 @@ class Model {
     for (const [owner, file] of this.owners.entries()) {
       for (let index = 0; index < FOLIOS; index++) count += this.#checkFolio(owner, file, index);
       expect(listOf(table, file)).toHaveLength(file.folioCount);
+      const unlogged = [...this.entries].filter(
+        ([key, { state }]) => key.startsWith(`${owner}/`) && state === 'dirty',
+      );
+      expect(file.unlogged).toBe(unlogged.length);
     }
     expect(table.count).toBe(count);
     const queue = queueOf(table).map((folio) => {
@@ -211,11 +239,13 @@ class Model {
     expect({
       uptodate: table.uptodate[folio],
       dirty: table.dirty[folio],
+      logged: table.logged[folio],
       writeback: table.writeback[folio],
       frames: wanted.map((_, i) => table.frame(folio, i)).join(),
     }).toEqual({
       uptodate: bits(() => true),
-      dirty: bits(({ state }) => state === 'dirty'),
+      dirty: bits(({ state }) => state !== 'flying'),
+      logged: bits(({ state }) => state === 'logged'),
       writeback: bits(({ state }) => state === 'flying'),
       frames: wanted.map((entry) => entry?.frame ?? NO_FRAME).join(),
     });
@@ -224,7 +254,7 @@ class Model {
 }
 
 describe('FolioTable and a map of blocks', () => {
-  it('agree on every block, list and queue, whatever happens (F1, F3)', () => {
+  it('agree on every block, list and queue, whatever happens (F1, F3, F4)', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 50, size: 'max' }), (commands) => {
         const model = new Model();

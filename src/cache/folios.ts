@@ -2,15 +2,18 @@
  * Folios: the dirty part of files, by file range.
  *
  * A folio covers 64 KiB of one file, on a multiple of 64 KiB. Each of its 16 blocks may have a
- * frame of its own. Two bitmaps say what is known of a block: *uptodate* (its frame holds the whole
- * block as a reader must see it) and *dirty* (the file's map does not know of it yet). A block that
- * is uptodate and not dirty is under writeback; when that ends the frame goes to the block cache,
- * where clean data lives, and the folio goes with its last frame.
+ * frame of its own. Three bitmaps say what is known of a block: *uptodate* (its frame holds the
+ * whole block as a reader must see it), *dirty* (the file's map does not know of it yet) and
+ * *logged* (the log has what the frame holds). A block that is uptodate and not dirty is under
+ * writeback; when that ends the frame goes to the block cache, where clean data lives, and the
+ * folio goes with its last frame.
  *
- * F1. A block has a frame exactly if it is uptodate. Dirty implies uptodate.
+ * F1. A block has a frame exactly if it is uptodate. Logged implies dirty, dirty implies uptodate.
  * F2. `writeback` marks the blocks whose present frame is being written; such a frame is not
  *     changed: a write takes a new one and leaves the old to the write in flight.
  * F3. The queue holds exactly the folios with a dirty block, in the order in which they became so.
+ * F4. `unlogged` of a file counts its blocks that are dirty and not logged. A folio that gets its
+ *     first such block goes to the front of the file's list.
  *
  * Folios are numbers; their state is in typed arrays that grow with the number in use.
  */
@@ -30,12 +33,15 @@ export interface FolioOwner {
   /** First folio of the file's list, in no order. */
   firstFolio: Folio;
   folioCount: number;
+  /** Dirty blocks that are not logged. */
+  unlogged: number;
 }
 
 export class FolioTable {
   uptodate!: Uint16Array;
   dirty!: Uint16Array;
   writeback!: Uint16Array;
+  logged!: Uint16Array;
   /** Position in the file, in folios. */
   index!: Float64Array;
   /** Folios in use. */
@@ -82,11 +88,7 @@ export class FolioTable {
     this.index[folio] = index;
     this.#owner[folio] = owner;
     this.#enter(folio);
-    const next = owner.firstFolio;
-    this.#ownerNext[folio] = next;
-    this.#ownerPrevious[folio] = NO_FOLIO;
-    if (next !== NO_FOLIO) this.#ownerPrevious[next] = folio;
-    owner.firstFolio = folio;
+    this.#link(owner, folio);
     owner.folioCount++;
     this.count++;
     return folio;
@@ -96,11 +98,7 @@ export class FolioTable {
   remove(folio: Folio): void {
     assert(this.uptodate[folio] === 0, 'a folio goes with its last frame');
     const owner = this.ownerOf(folio);
-    const next = this.#ownerNext[folio] as Folio;
-    const previous = this.#ownerPrevious[folio] as Folio;
-    if (next !== NO_FOLIO) this.#ownerPrevious[next] = previous;
-    if (previous !== NO_FOLIO) this.#ownerNext[previous] = next;
-    else owner.firstFolio = next;
+    this.#unlink(owner, folio);
     owner.folioCount--;
     this.#leave(folio);
     this.#owner[folio] = undefined;
@@ -138,26 +136,69 @@ export class FolioTable {
     return frame;
   }
 
-  /** Block `i` holds something the file's map does not know. True if it was not dirty before. */
+  /**
+   * Block `i` holds something that neither the file's map nor the log knows. True if it was not
+   * dirty before.
+   */
   markDirty(folio: Folio, i: number): boolean {
     const dirty = this.dirty[folio] as number;
-    if ((dirty & (1 << i)) !== 0) return false;
+    const logged = this.logged[folio] as number;
+    const bit = 1 << i;
+    if ((dirty & ~logged & bit) !== 0) return false;
+    const owner = this.ownerOf(folio);
+    owner.unlogged++;
+    if (dirty === logged && owner.firstFolio !== folio) this.#toFront(owner, folio);
+    this.logged[folio] = logged & ~bit;
+    if ((dirty & bit) !== 0) return false;
     if (dirty === 0) this.#enqueue(folio);
-    this.dirty[folio] = dirty | (1 << i);
+    this.dirty[folio] = dirty | bit;
     return true;
+  }
+
+  /** The log has what block `i`, which is dirty, holds. */
+  markLogged(folio: Folio, i: number): void {
+    const logged = this.logged[folio] as number;
+    assert(((this.dirty[folio] as number) & ~logged & (1 << i)) !== 0, 'dirty data is logged once');
+    this.logged[folio] = logged | (1 << i);
+    this.ownerOf(folio).unlogged--;
   }
 
   /** Block `i` is no longer dirty; its frame stays. True if that was the folio's last one. */
   clearDirty(folio: Folio, i: number): boolean {
-    const dirty = (this.dirty[folio] as number) & ~(1 << i);
-    if (dirty === 0 && this.dirty[folio] !== 0) this.#dequeue(folio);
+    const before = this.dirty[folio] as number;
+    const logged = this.logged[folio] as number;
+    const dirty = before & ~(1 << i);
+    if ((before & ~logged & (1 << i)) !== 0) this.ownerOf(folio).unlogged--;
+    if (dirty === 0 && before !== 0) this.#dequeue(folio);
     this.dirty[folio] = dirty;
+    this.logged[folio] = logged & dirty;
     return dirty === 0;
   }
 
   /** The next younger folio with a dirty block. */
   younger(folio: Folio): Folio {
     return this.#queueNext[folio] as Folio;
+  }
+
+  #toFront(owner: FolioOwner, folio: Folio): void {
+    this.#unlink(owner, folio);
+    this.#link(owner, folio);
+  }
+
+  #link(owner: FolioOwner, folio: Folio): void {
+    const next = owner.firstFolio;
+    this.#ownerNext[folio] = next;
+    this.#ownerPrevious[folio] = NO_FOLIO;
+    if (next !== NO_FOLIO) this.#ownerPrevious[next] = folio;
+    owner.firstFolio = folio;
+  }
+
+  #unlink(owner: FolioOwner, folio: Folio): void {
+    const next = this.#ownerNext[folio] as Folio;
+    const previous = this.#ownerPrevious[folio] as Folio;
+    if (next !== NO_FOLIO) this.#ownerPrevious[next] = previous;
+    if (previous !== NO_FOLIO) this.#ownerNext[previous] = next;
+    else owner.firstFolio = next;
   }
 
   #enqueue(folio: Folio): void {
@@ -215,6 +256,7 @@ export class FolioTable {
     this.uptodate = grown(Uint16Array, this.uptodate, capacity);
     this.dirty = grown(Uint16Array, this.dirty, capacity);
     this.writeback = grown(Uint16Array, this.writeback, capacity);
+    this.logged = grown(Uint16Array, this.logged, capacity);
     this.index = grown(Float64Array, this.index, capacity);
     this.#ownerNext = grown(Int32Array, this.#ownerNext, capacity);
     this.#ownerPrevious = grown(Int32Array, this.#ownerPrevious, capacity);

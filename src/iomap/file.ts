@@ -102,6 +102,7 @@ export abstract class IomapFile implements FolioOwner {
   readonly pool: BufferPool;
   firstFolio: Folio = NO_FOLIO;
   folioCount = 0;
+  unlogged = 0;
   /** Held by writes, truncates and the like that span several turns. */
   readonly lock: RangeLock = new RangeLock();
   /** Held by writeback from the choice of its blocks until the map knows them. */
@@ -128,6 +129,11 @@ export abstract class IomapFile implements FolioOwner {
   /** True if the map knows everything that was written. */
   get clean(): boolean {
     return this.folioCount === 0;
+  }
+
+  /** True if what the map does not know is all in the log, and none of it in flight. */
+  get logged(): boolean {
+    return this.unlogged === 0 && (this.clean || this.cowLock.idle);
   }
 
   /** The frame of the dirty data, or data under writeback, at a file offset; or NO_FRAME. */

@@ -41,10 +41,11 @@ export class FlushLog extends PlannedOperation<void> {
 
   protected override prepare(plan: Plan): void {
     if (this.#previous !== undefined && !this.#previous.done) plan.follow(this.#previous);
-    const { failure, log } = this.#store;
+    const { failure, log, space } = this.#store;
     if (failure !== undefined) throw failure;
     for (const io of this.#io) if (!io.finished) plan.need(io);
-    if (this.#phase !== Phase.FRAME || this.#isDone || log.canSeal) return;
+    if (this.#phase !== Phase.FRAME || this.#isDone) return;
+    if (log.canSeal && space.replayHasRoom()) return;
     plan.follow((log.needsClosed && this.#store.committing) || this.#store.commit());
   }
 

@@ -14,7 +14,8 @@
  *     mount of a root whose successor was lost takes no frame of what came after that.
  * J3. Frames from the tail of the newest durable superblock on are not overwritten.
  * J4. The data that a `write` names reached the device before its frame was written; one flush
- *     covers both, and the checksums in the record tell whether it did.
+ *     covers both, and the checksums in the record tell whether it did. The data of a
+ *     `write-inline` is in the frame.
  *
  * Where the log has no room, or has lost track, whoever asks gets a commit instead. It is lost when
  * more is done between two frames than a frame may hold: who imports a tree and never asks for
@@ -131,6 +132,11 @@ export class IntentLog {
   /** False if what is told is dropped. */
   get isKeeping(): boolean {
     return !this.#open.lost;
+  }
+
+  /** True if `bytes` of data leave room for what others do before the next frame. */
+  takesData(bytes: number): boolean {
+    return this.isKeeping && this.#open.length + bytes <= this.#frameMax / 2;
   }
 
   /** Adds what was done. */

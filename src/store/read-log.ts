@@ -24,6 +24,8 @@ import type { LogEnd } from './log.ts';
 export interface FoundLog {
   /** Of txgs after that of the root, in order. */
   readonly frames: readonly SealedLogFrame[];
+  /** The one after them, of whose data a part is not on the device. */
+  readonly leftOut: SealedLogFrame | undefined;
   readonly end: LogEnd;
 }
 
@@ -186,10 +188,10 @@ export class ReadLog extends PlannedOperation<FoundLog> {
    * may have been written late: it is passed over, and the next mount has to begin behind it.
    */
   #end(torn: boolean): true {
-    if (torn) this.#frames.pop();
+    const leftOut = torn ? this.#frames.pop() : undefined;
     const moved = this.#last !== undefined;
     const sequence = this.#sequence + (moved ? 1 : 0);
     const head = torn ? this.#lastAt : this.#at;
-    return this.finish({ frames: this.#frames, end: { head, sequence, moved } });
+    return this.finish({ frames: this.#frames, leftOut, end: { head, sequence, moved } });
   }
 }

@@ -36,6 +36,9 @@ export type SpaceUse = 'normal' | 'delete' | 'reclaim' | 'replay';
 /** A run shorter than this is passed over while a long one is looked for. */
 const GOOD_RUN = 64;
 
+/** What a block of data in the log may be promised, while it is replayed, beside what it takes. */
+const LOGGED_COST = 16;
+
 /** Keeps the blocks of the newest root what they are, as long as it is held. */
 export class Pin {
   #space: Space | undefined;
@@ -108,6 +111,9 @@ export class Space {
   #nodesMost = 0;
   /** By how many the most were more than the last, in the txg that is being committed. */
   #nodesGone = 0;
+  /** Blocks of data that are in the log itself: of the open txg, and of the one before. */
+  #logged = 0;
+  #loggedBefore = 0;
 
   constructor(groups: Groups, blocks: BlockCache, unwritten = 0) {
     this.unwritten = unwritten;
@@ -238,12 +244,22 @@ export class Space {
   }
 
   /**
-   * True if a replay finds room for what was done since the last commit. It takes the blocks of all
-   * data first: nodes that were gone before the data came must have had others.
+   * True if a replay finds room for what was done since the last commit, and for `more` blocks of
+   * data in the log. It takes the blocks of all data that has its place first: nodes that were gone
+   * before the data came must have had others, and what the log has of the same data is promised
+   * blocks of its own until then.
    */
-  get replayHasRoom(): boolean {
+  replayHasRoom(more = 0): boolean {
     const gone = Math.max(this.#nodesGone, this.#nodesMost - this.#nodes);
-    return gone === 0 || this.groups.idle - gone >= this.kept / 2;
+    const logged = this.#logged + this.#loggedBefore + more;
+    if (gone === 0 && logged === 0) return true;
+    const promised = logged === 0 ? 0 : this.reserved + LOGGED_COST * logged;
+    return this.groups.idle - promised - gone >= this.kept / 2;
+  }
+
+  /** A block of data is in the log. */
+  countLogged(): void {
+    this.#logged++;
   }
 
   /** A block whose count fell to 0: idle once the roots that may use it are gone (A2). */
@@ -258,12 +274,15 @@ export class Space {
     this.#nodesGone = this.#nodesMost - this.#nodes;
     this.#nodes = 0;
     this.#nodesMost = 0;
+    this.#loggedBefore = this.#logged;
+    this.#logged = 0;
     return closing;
   }
 
   /** The txg that freed `closed` is durable: what the one before it freed is idle. */
   committed(closed: Block[]): void {
     this.#nodesGone = 0;
+    this.#loggedBefore = 0;
     if (this.readers > 0) {
       this.#freedBefore = this.#freedBefore.concat(closed);
       return;

@@ -1,9 +1,10 @@
 /**
  * Fsync: makes a file, and everything that was done before, durable with one flush.
  *
- * What is dirty of the file is written back to its place; the log says where that is, and what else
- * was done, in order. Of other files nothing is written: after a crash each of their blocks is one
- * of those that it has been since the last commit.
+ * What is dirty of the file is written back to its place, and the log says where that is; or, if it
+ * is little, the log has it, and it stays dirty. The log says what else was done, in order. Of
+ * other files nothing is written: after a crash each of their blocks is one of those that it has
+ * been since the last commit.
  */
 import { DeviceError, type Operation, type Plan, PlannedOperation } from '../base/index.ts';
 import { Writeback } from '../iomap/index.ts';
@@ -42,7 +43,7 @@ export class Fsync extends PlannedOperation<void> {
       this.#size = vnode.size;
       this.#cuts = vnode.cuts;
     }
-    if (this.#waits === undefined && !vnode.clean) {
+    if (this.#waits === undefined && !vnode.logged && !this.#tellData()) {
       this.#waits = new Writeback(this.#engine.pool, { only: (file) => file === vnode });
       plan.follow(this.#waits);
     } else if (!this.#flushing) {
@@ -52,6 +53,12 @@ export class Fsync extends PlannedOperation<void> {
       this.#target = store.log.operation;
       this.#waits = store.flushLog();
     }
+  }
+
+  /** Little data goes into the log, unless the file is so small that its inode takes it. */
+  #tellData(): boolean {
+    const { iomapOps, records } = this.#engine;
+    return !iomapOps.isInline(this.#vnode) && records.tellData(this.#vnode);
   }
 
   protected override apply(): boolean {

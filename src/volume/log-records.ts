@@ -17,8 +17,11 @@
  *     change a node for each megabyte of a file, or all blocks of a list of extended attributes,
  *     it keeps no more than {@link NODES_MAX} allows. On the device, too, there has to be room for
  *     all nodes beside all data, at any time of the replay; else the log is lost.
+ * H4. What is told of a block is told in the order in which it was written: a replay puts data that
+ *     has its place over data that the log told before, and the other way round.
  */
 import { BLOCK_SIZE, MIB } from '../base/index.ts';
+import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio, NO_FOLIO } from '../cache/index.ts';
 import {
   AllocateMode,
   type AllocateMutation,
@@ -39,6 +42,9 @@ import type { Vnode } from './vnode.ts';
  * a txg may change all over.
  */
 const NODES_MAX = 4096;
+
+/** Blocks that one fsync tells as they are, rather than writing them to their places: 32 KiB. */
+const DATA_MAX = 8;
 
 /**
  * What sees every change, in order. Names and data are valid during the call only. Data is told
@@ -84,7 +90,7 @@ export class LogRecords {
       if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
     } else if (staysBehind(record)) log.lose();
     // It may have dropped the data that had made the file longer.
-    if (changed?.clean) this.sized(changed, changed.size);
+    if (changed?.logged) this.sized(changed, changed.size);
   }
 
   /** Before a change: makes sure that the inodes that its record names can be named. */
@@ -113,7 +119,7 @@ export class LogRecords {
   /** Tells that data has its place, or is in its inode. The file has the size that it had. */
   written(vnode: Vnode, { offset, block, checksums }: Ioend): void {
     const { log, space } = this.#store;
-    if (block !== undefined && !space.replayHasRoom) log.lose();
+    if (block !== undefined && !space.replayHasRoom()) log.lose();
     else if (!log.isKeeping) log.pass();
     if (!this.#canName(vnode)) return;
     const [target, time] = [vnode.id, vnode.mtime];
@@ -125,6 +131,40 @@ export class LogRecords {
       log.append({ type: 'write', target, offset, runs, checksums, time });
     }
     this.#stamp(vnode);
+  }
+
+  /**
+   * Tells the dirty data of a file itself, if it is little: {@link DATA_MAX} blocks, scattered or
+   * not, are one transfer then, with all else that the log is told. The data stays dirty. False if
+   * nothing was told, and the data has to go to its place. Nothing of the file may be in flight,
+   * since older data would be told after it (H4).
+   */
+  tellData(vnode: Vnode): boolean {
+    const { log, space } = this.#store;
+    const blocks = vnode.unlogged;
+    if (blocks === 0 || blocks > DATA_MAX || !vnode.cowLock.idle) return false;
+    if (!space.replayHasRoom(blocks) || !log.takesData(blocks * BLOCK_SIZE)) return false;
+    if (!this.#canName(vnode)) return false;
+    const { folios } = vnode.pool;
+    for (let it = vnode.firstFolio; vnode.unlogged > 0 && it !== NO_FOLIO; it = folios.nextOf(it)) {
+      const unlogged = (folios.dirty[it] as number) & ~(folios.logged[it] as number);
+      for (let i = 0; i < FOLIO_BLOCKS; i++) {
+        if ((unlogged & (1 << i)) !== 0) this.#tellBlock(vnode, it, i);
+      }
+    }
+    this.#stamp(vnode);
+    return true;
+  }
+
+  #tellBlock(vnode: Vnode, folio: Folio, i: number): void {
+    const { folios, blocks } = vnode.pool;
+    const offset = (folios.index[folio] as number) * FOLIO_SIZE + i * BLOCK_SIZE;
+    const view = blocks.view(folios.frame(folio, i));
+    const data = view.subarray(0, Math.min(BLOCK_SIZE, vnode.size - offset));
+    const { id: target, mtime: time } = vnode;
+    this.#store.log.append({ type: 'write-inline', target, offset, data, time });
+    this.#store.space.countLogged();
+    folios.markLogged(folio, i);
   }
 
   /** Dirty data is about to make a file longer. */
@@ -172,7 +212,7 @@ export class LogRecords {
   #changes(vnode: Vnode, record: ContentMutation): void {
     const size = this.#sizeOf(vnode);
     const after = sizeAfter(record, size, vnode);
-    const uncertain = !vnode.clean && (after > size || cutsBlocks(record));
+    const uncertain = !vnode.logged && (after > size || cutsBlocks(record));
     this.#count(nodesChanged(record, vnode));
     if (uncertain) this.#store.log.lose();
     else this.#setSize(vnode, after);

@@ -15,7 +15,14 @@ import {
   roundDown,
   roundUp,
 } from '../base/index.ts';
-import { MAP_FANOUT, slotHasBlock, type WriteMutation } from '../format/index.ts';
+import {
+  isFixedBlock,
+  MAP_FANOUT,
+  mutationsOf,
+  type SealedLogFrame,
+  slotHasBlock,
+  type WriteMutation,
+} from '../format/index.ts';
 import { DATA_BLOCK, MapPosition } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
@@ -182,5 +189,54 @@ export class TakeLogged extends PlannedOperation<void> {
     for (const { block, length } of this.#record.runs) {
       for (let i = 0; i < length; i++) yield (block + i) as Block;
     }
+  }
+}
+
+/**
+ * Keeps the replay from using the blocks of a frame that is left out, since a part of its data is
+ * missing. The same data, written there again, would make it whole for the next mount; which then
+ * would show more than this one.
+ */
+export class AvoidLeftOut extends PlannedOperation<void> {
+  readonly #engine: Engine;
+  readonly #blocks: Block[] = [];
+
+  constructor(engine: Engine, frame: SealedLogFrame | undefined) {
+    super();
+    this.#engine = engine;
+    const { geometry } = engine.store.groups;
+    for (const mutation of frame === undefined ? [] : mutationsOf(frame)) {
+      if (mutation.type !== 'write') continue;
+      // A record that contradicts itself names no more blocks than it has checksums.
+      let left = mutation.checksums.length;
+      for (const { block: first, length } of mutation.runs) {
+        const end = Math.min(first + Math.min(length, left), geometry.blockCount);
+        left = Math.max(0, left - length);
+        for (let block = first as Block; block < end; block++) {
+          if (!isFixedBlock(geometry, block)) this.#blocks.push(block);
+        }
+      }
+    }
+  }
+
+  protected override prepare(plan: Plan): void {
+    for (const block of this.#blocks) this.#engine.store.groups.wantBlock(block, plan);
+  }
+
+  protected override apply(): boolean {
+    const { groups } = this.#engine.store;
+    let taken = 0;
+    for (const block of this.#blocks) {
+      if (!groups.isIdle(block)) continue;
+      groups.handOut(block);
+      this.#blocks[taken++] = block;
+    }
+    this.#blocks.length = taken;
+    return this.finish(undefined);
+  }
+
+  /** The replay is over: after its commit the blocks can be used. */
+  giveBack(): void {
+    for (const block of this.#blocks) this.#engine.store.space.free(block);
   }
 }

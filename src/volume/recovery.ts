@@ -21,7 +21,7 @@ import { Clear, Writeback } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
 import { handlesOf, modified } from './log-records.ts';
-import { HasBytesBehind, TakeLogged } from './map-written.ts';
+import { AvoidLeftOut, HasBytesBehind, TakeLogged } from './map-written.ts';
 import type { Vnode } from './vnode.ts';
 
 /** Operations, one after the other, each with its result. */
@@ -48,9 +48,12 @@ export function* recover(engine: Engine, log: FoundLog): Steps<void> {
     handles.expect(mutation);
     if (mutation.type === 'write') yield new TakeLogged(engine, mutation);
   }
+  const avoided = new AvoidLeftOut(engine, log.leftOut);
+  yield avoided;
   for (const mutation of mutations(log)) yield* replay(engine, handles, mutation);
   yield* handles.close();
   yield* keepPromises(engine);
+  avoided.giveBack();
   // Reports read records past the inodes in memory; without a commit, these are older.
   engine.inodes.push();
   store.recovering = false;

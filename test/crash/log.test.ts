@@ -16,13 +16,18 @@ function namesLeft(tape: TapeDevice): string[] {
 }
 
 describe('fsync', () => {
-  it('is one flush, and writes the data and a frame', () => {
-    const { tape, volume } = volumeOn();
+  // 9 blocks: more than the log takes.
+  it.each([
+    { blocks: 1, kinds: ['write', 'flush'] },
+    { blocks: 8, kinds: ['write', 'flush'] },
+    { blocks: 9, kinds: ['write', 'write', 'flush'] },
+  ])('is one flush, and one write if the log takes its $blocks blocks', ({ blocks, kinds }) => {
+    const { tape, volume } = volumeOn({ logBlocks: 128 });
     const fd = volume.fs.openSync('/f', 'w');
-    volume.fs.writeSync(fd, Buffer.alloc(BLOCK_SIZE, 7));
+    volume.fs.writeSync(fd, Buffer.alloc(blocks * BLOCK_SIZE, 7));
     volume.fs.writeFileSync('/other', Buffer.alloc(MIB));
     volume.fs.fsyncSync(fd);
-    expect(tape.calls.map(({ kind }) => kind)).toEqual(['write', 'write', 'flush']);
+    expect(tape.calls.map(({ kind }) => kind)).toEqual(kinds);
     expect(namesLeft(tape)).toEqual(['f', 'other']);
   });
 

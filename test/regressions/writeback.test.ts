@@ -311,9 +311,9 @@ regression('T18 a synchronous append is lost in a crash', {
   body: async ({ device, volume }) => {
     const { fs } = volume;
     const fd = fs.openSync('/file', 'as');
-    fs.writeSync(fd, noise(1000, 2));
+    fs.writeSync(fd, noise(40_000, 2));
     const left = MemoryDevice.from(device.crash(dropAll));
-    const wanted = patched(OLD, [OLD.length, noise(1000, 2)]);
+    const wanted = patched(OLD, [OLD.length, noise(40_000, 2)]);
     using later = Volume.openSync(left, COMMON);
     expectSame(later.fs.readFileSync('/file') as Uint8Array, wanted, 'what a crash leaves');
   },
