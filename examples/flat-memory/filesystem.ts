@@ -199,15 +199,22 @@ export class FlatFilesystem implements MappingOps, WritebackOps {
   }
 
   /** The data is dirty again; but `released` blocks were written anew, with their own promise. */
-  cancel({ block, frames }: Ioend, released: { blocks: number }): void {
-    this.counts.fill(0, block, (block as number) + frames.length);
-    this.promised += frames.length - released.blocks;
+  cancel({ block, checksums }: Ioend, released: { blocks: number }): void {
+    this.counts.fill(0, block, (block as number) + checksums.length);
+    this.promised += checksums.length - released.blocks;
+  }
+
+  /** Data has gone to the device past the cache, and what was dirty there is dropped. */
+  replaced(file: IomapFile, size: number, dropped: { blocks: number }): void {
+    this.promised -= dropped.blocks;
+    file.size = Math.max(file.size, size);
   }
 
   // Maps and counts are in memory, so planning never finds anything missing.
   isInline = (): boolean => false;
   planPlace = (): boolean => true;
   planComplete = (): boolean => true;
+  planCompleteAll = (): boolean => true;
 
   // --- Blocks and maps -------------------------------------------------------------------------
 

@@ -213,12 +213,16 @@ export class LogFilesystem implements MappingOps, WritebackOps {
     this.promised -= placement.count;
   }
 
-  planComplete({ file, offset, frames }: Ioend, plan: Plan): boolean {
+  planComplete({ file, offset, checksums }: Ioend, plan: Plan): boolean {
     let known = true;
-    for (const map of mapsIn(offset, offset + frames.length * BLOCK_SIZE)) {
+    for (const map of mapsIn(offset, offset + checksums.length * BLOCK_SIZE)) {
       if ((file as LogFile).entries(map, plan) === undefined) known = false;
     }
     return known;
+  }
+
+  planCompleteAll(ioends: readonly Ioend[], plan: Plan): boolean {
+    return ioends.filter((ioend) => this.planComplete(ioend, plan)).length === ioends.length;
   }
 
   complete({ file, offset, block, checksums }: Ioend): void {
@@ -235,9 +239,16 @@ export class LogFilesystem implements MappingOps, WritebackOps {
     this.promised -= checksums.length;
   }
 
-  cancel({ block, frames }: Ioend, released: { blocks: number }): void {
-    this.space.takeBack(block as Block, frames.length);
-    this.promised += frames.length - 2 * released.blocks;
+  cancel({ block, checksums }: Ioend, released: { blocks: number }): void {
+    this.space.takeBack(block as Block, checksums.length);
+    this.promised += checksums.length - 2 * released.blocks;
+  }
+
+  /** Data has gone to the device past the cache, and what was dirty there is dropped. */
+  replaced(file: IomapFile, size: number, dropped: { blocks: number }): void {
+    this.promised -= 2 * dropped.blocks;
+    file.size = Math.max(file.size, size);
+    this.touch(file as LogFile);
   }
 
   // --- Space ------------------------------------------------------------------------------------

@@ -3,15 +3,15 @@
  */
 import { assert, FilesystemError } from '../base/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
-import type { BufferedRead } from '../iomap/index.ts';
-import type { Engine, Vnode, WriteFile } from '../volume/index.ts';
+import type { BufferedRead, DirectRead } from '../iomap/index.ts';
+import type { Engine, Vnode, WriteFile, WriteFileDirect } from '../volume/index.ts';
 import { checkInteger } from './errors.ts';
 import { constants } from './flags.ts';
 import type { Walk } from './path.ts';
 import { type Procedure, run } from './procedure.ts';
 import type { Session } from './session.ts';
 
-const { O_WRONLY, O_RDWR, O_APPEND, O_SYNC, O_DSYNC } = constants;
+const { O_WRONLY, O_RDWR, O_APPEND, O_SYNC, O_DSYNC, O_DIRECT } = constants;
 
 /** An open file: an inode and a position. */
 export class OpenFile {
@@ -20,6 +20,7 @@ export class OpenFile {
   readonly writable: boolean;
   readonly append: boolean;
   readonly synchronous: boolean;
+  readonly direct: boolean;
   position = 0;
 
   constructor(vnode: Vnode, flags: number) {
@@ -29,6 +30,7 @@ export class OpenFile {
     this.writable = access === O_WRONLY || access === O_RDWR;
     this.append = (flags & O_APPEND) !== 0;
     this.synchronous = (flags & (O_SYNC | O_DSYNC)) !== 0;
+    this.direct = (flags & O_DIRECT) !== 0;
   }
 }
 
@@ -103,6 +105,8 @@ export class Context {
   /** Operations that have ended and can be used again. */
   readonly reads: BufferedRead[] = [];
   readonly writes: WriteFile[] = [];
+  readonly directReads: DirectRead[] = [];
+  readonly directWrites: WriteFileDirect[] = [];
   readonly #now: () => number;
 
   constructor(options: ContextOptions) {

@@ -119,15 +119,21 @@ export function checkOptions(options: VolumeOptions): void {
   }
 }
 
+/** What the caller wants, and whether his device makes nobody wait. */
+interface Settings extends VolumeOptions {
+  readonly immediate: boolean;
+}
+
 /** Opens the volume on a device. */
 export function* mountVolume(device: Device, options: VolumeOptions): Procedure<Engine> {
   checkOptions(options);
+  const settings = { ...options, immediate: device.sync };
   const wanted = options.create === true || options.overwrite === true;
-  if (!wanted) return yield* openEngine(device, options, yield* run(new Mount(device.size)));
+  if (!wanted) return yield* openEngine(device, settings, yield* run(new Mount(device.size)));
   const content = yield* run(new Probe(device.size));
   if (options.overwrite !== true) {
     if (content === 'volume') {
-      return yield* openEngine(device, options, yield* run(new Mount(device.size)));
+      return yield* openEngine(device, settings, yield* run(new Mount(device.size)));
     }
     if (content === 'foreign') {
       throw new FilesystemError(
@@ -137,12 +143,12 @@ export function* mountVolume(device: Device, options: VolumeOptions): Procedure<
       );
     }
   }
-  return yield* createEngine(device, options);
+  return yield* createEngine(device, settings);
 }
 
 function* openEngine(
   device: Device,
-  options: VolumeOptions,
+  options: Settings,
   mounted: Mounted,
   recovered = false,
 ): Procedure<Engine> {
@@ -174,7 +180,7 @@ function* openEngine(
 }
 
 function* replayLog(
-  options: VolumeOptions,
+  options: Settings,
   mounted: Mounted,
   log: FoundLog,
   readOnly: boolean,
@@ -196,7 +202,7 @@ function changesMuch(frame: SealedLogFrame): boolean {
   return false;
 }
 
-function* createEngine(device: Device, options: VolumeOptions): Procedure<Engine> {
+function* createEngine(device: Device, options: Settings): Procedure<Engine> {
   if (options.readOnly === true || device.readOnly) {
     throw new FilesystemError('EROFS', `Cannot create a volume on ${device.name}: it is read-only`);
   }
@@ -228,7 +234,7 @@ function* createEngine(device: Device, options: VolumeOptions): Procedure<Engine
   return engine;
 }
 
-function makeEngine(options: VolumeOptions, parts: VolumeParts, readOnly: boolean): Engine {
+function makeEngine(options: Settings, parts: VolumeParts, readOnly: boolean): Engine {
   const cacheBytes = options.cacheBytes ?? DEFAULT_CACHE;
   const countCapacity = Math.floor(cacheBytes / COUNT_PARTS);
   const inodeBytes = Math.min(INODE_BYTES_MAX, Math.floor(cacheBytes / INODE_PARTS));
@@ -239,6 +245,7 @@ function makeEngine(options: VolumeOptions, parts: VolumeParts, readOnly: boolea
     readOnly,
     now: options.now ?? Date.now,
     extentBlocks: (options.extentSize ?? 0) / BLOCK_SIZE,
+    immediate: options.immediate,
   });
 }
 

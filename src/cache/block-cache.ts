@@ -56,6 +56,12 @@ export interface BlockKind {
   fault?(words: Uint32Array, base: number, bytes: Uint8Array): string | undefined;
 }
 
+/** Blocks of the device that follow each other. */
+export interface BlockRun {
+  readonly block: Block;
+  readonly count: number;
+}
+
 /** How to load a block. */
 export const LoadFlag = {
   /** There is no checksum to verify. */
@@ -110,6 +116,8 @@ export class BlockCache {
   #freeCount: number;
   #hand = 0;
   readonly #loading = new Map<Frame, LoadBlock>();
+  /** What is being read past the cache. */
+  readonly #held = new Set<readonly BlockRun[]>();
   readonly #views: (Uint8Array | undefined)[];
   /** As what the content of a frame was verified; undefined for what was made here. */
   readonly #kinds: (BlockKind | undefined)[];
@@ -264,10 +272,22 @@ export class BlockCache {
     return this.#stateOf(frame) === State.DIRTY;
   }
 
-  /** True if a read of `block` is in flight or planned for. */
+  /** True if a read of `block` is in flight or planned for, into a frame or past the cache. */
   isLoading(block: Block): boolean {
+    for (const runs of this.#held) {
+      for (const run of runs) if (block >= run.block && block < run.block + run.count) return true;
+    }
     const frame = this.#probe(block);
     return frame !== NO_FRAME && this.#stateOf(frame) === State.LOADING;
+  }
+
+  /** The blocks of `runs` are read past the cache: they count as loading until {@link letGo}. */
+  hold(runs: readonly BlockRun[]): void {
+    this.#held.add(runs);
+  }
+
+  letGo(runs: readonly BlockRun[]): void {
+    this.#held.delete(runs);
   }
 
   blockOf(frame: Frame): Block {

@@ -6,6 +6,7 @@ export {
   BlockCache,
   type BlockCacheOptions,
   type BlockKind,
+  type BlockRun,
   LoadFlag,
 } from './block-cache.ts';
 export {

@@ -16,6 +16,21 @@ import { RangeLock } from './range-lock.ts';
 import type { Tracer } from './trace.ts';
 import { Writeback, type WritebackOps } from './writeback.ts';
 
+/** What brings data of files to the device. */
+export interface InFlight extends Operation<unknown> {
+  /** True if data of one of these files, or of any, is on its way. */
+  touches(only: ((file: IomapFile) => boolean) | undefined): boolean;
+  /** True once it has ended with an error, and its data is dirty again. */
+  readonly failed: boolean;
+}
+
+export interface BufferPoolOptions {
+  /** Blocks that may be dirty; half of the frames, if it is left out. */
+  readonly dirtyLimit?: number | undefined;
+  /** Whether a transfer is over when the turn is, in which it was asked for. */
+  readonly immediate?: boolean | undefined;
+}
+
 /** The memory that the files of a volume share, and the bound on what of it may be dirty. */
 export class BufferPool {
   readonly blocks: BlockCache;
@@ -28,14 +43,16 @@ export class BufferPool {
   readonly ops: WritebackOps;
   /** Who is told what happens; see trace.ts. */
   trace: Tracer | undefined;
-  /** Writebacks that have begun and not ended. */
-  readonly active: Set<Operation<unknown>> = new Set();
+  /** What has begun and not ended. */
+  readonly active: Set<InFlight> = new Set();
+  readonly #immediate: boolean;
   #relief: Writeback | undefined;
 
-  constructor(blocks: BlockCache, ops: WritebackOps, dirtyLimit: number = blocks.frameCount >>> 1) {
+  constructor(blocks: BlockCache, ops: WritebackOps, options: BufferPoolOptions = {}) {
     this.blocks = blocks;
     this.ops = ops;
-    this.dirtyLimit = dirtyLimit;
+    this.dirtyLimit = options.dirtyLimit ?? blocks.frameCount >>> 1;
+    this.#immediate = options.immediate ?? false;
     // Where frames come from when all are busy; who has other memory to free sets his own.
     blocks.relief ??= (asker) => this.relief(asker);
   }
@@ -64,17 +81,20 @@ export class BufferPool {
    * the plan follows what brings that nearer.
    */
   drained(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
-    if (this.dirtyBlocks === 0) return true;
+    if (this.dirtyBlocks === 0 && this.active.size === 0) return true;
     const { folios } = this;
     for (let folio = folios.oldest; folio !== NO_FOLIO; folio = folios.younger(folio)) {
       if (only !== undefined && !only(folios.ownerOf(folio) as IomapFile)) continue;
       plan.follow(new Writeback(this, { only }));
       return false;
     }
-    for (const writeback of this.active) {
-      if ((writeback as Writeback).touches(only)) plan.follow(writeback);
-    }
+    for (const other of this.active) if (other.touches(only)) plan.follow(other);
     return plan.after.length === 0;
+  }
+
+  /** True if nobody can change these bytes until a transfer of them that is asked for now is over. */
+  isStable({ buffer }: Uint8Array): boolean {
+    return this.#immediate && buffer instanceof ArrayBuffer;
   }
 
   /**

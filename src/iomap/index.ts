@@ -8,7 +8,9 @@
  */
 export { Clear, type ClearRange, Punch, Truncate, ZeroRange } from './clear.ts';
 export { Defragment } from './defragment.ts';
-export { BufferPool, IomapFile } from './file.ts';
+export { DirectRead } from './direct-read.ts';
+export { ATOMIC_WRITE_MAX, DirectWrite } from './direct-write.ts';
+export { BufferPool, type BufferPoolOptions, type InFlight, IomapFile } from './file.ts';
 export { MappingIterator } from './iterate.ts';
 export {
   Edge,

@@ -114,7 +114,7 @@ export class DirtyChunk {
     let newFolios = 0;
     if (this.#answer.moved !== undefined) {
       newBlocks++;
-      if (this.#takeInline(this.#answer.moved)) newFolios++;
+      if (takeInline(this.#file, this.#answer.moved)) newFolios++;
     }
     for (let at = this.#start; at < this.#end; ) {
       const folio = folios.obtain(this.#file, Math.floor(at / FOLIO_SIZE));
@@ -134,21 +134,6 @@ export class DirtyChunk {
     const length = this.#end - this.#start;
     trace?.({ event: 'write', file: this.#file.id, offset: this.#start, length });
     this.#finish(length, newBlocks, newFolios);
-  }
-
-  /** Inline data becomes dirty data. True if its folio had no dirty block before. */
-  #takeInline(inline: Uint8Array): boolean {
-    const { folios, blocks } = this.#file.pool;
-    const folio = folios.obtain(this.#file, 0);
-    const fresh = folios.dirty[folio] === 0;
-    const frame = blocks.take();
-    const view = blocks.view(frame);
-    view.set(inline);
-    view.fill(0, inline.length);
-    this.#file.pool.dirtyBlocks++;
-    folios.attach(folio, 0, frame);
-    folios.markDirty(folio, 0);
-    return fresh;
   }
 
   #finish(written: number, newBlocks: number, newFolios: number): void {
@@ -266,6 +251,22 @@ export class DirtyChunk {
     plan.follow(pool.relief());
     return false;
   }
+}
+
+/** Inline data becomes dirty data. True if its folio had no dirty block before. */
+export function takeInline(file: IomapFile, inline: Uint8Array): boolean {
+  const { pool } = file;
+  const { folios, blocks } = pool;
+  const folio = folios.obtain(file, 0);
+  const fresh = folios.dirty[folio] === 0;
+  const frame = blocks.take();
+  const view = blocks.view(frame);
+  view.set(inline);
+  view.fill(0, inline.length);
+  pool.dirtyBlocks++;
+  folios.attach(folio, 0, frame);
+  folios.markDirty(folio, 0);
+  return fresh;
 }
 
 /** Writes `data` at `position`; its result is the bytes written. */

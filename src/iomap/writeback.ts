@@ -24,15 +24,16 @@ import {
   PlannedOperation,
 } from '../base/index.ts';
 import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio, NO_FOLIO } from '../cache/index.ts';
-import type { BufferPool, IomapFile } from './file.ts';
+import type { BufferPool, InFlight, IomapFile } from './file.ts';
 
 /** A run of blocks of one file on its way to the device. */
 export interface Ioend {
   readonly file: IomapFile;
   /** File offset of the first block. */
   readonly offset: number;
+  /** Of data from the cache: one for each block. A direct write has none. */
   readonly frames: readonly Frame[];
-  /** Checksum of each frame. */
+  /** Checksum of each block. */
   readonly checksums: Uint32Array;
   /** Bytes of the file when the run was frozen. */
   readonly size: number;
@@ -51,8 +52,8 @@ export interface Placement {
 
 /** What a filesystem does for writeback. `plan*` may miss; the others may not (O1). */
 export interface WritebackOps {
-  /** True if a file is small enough to be kept in its inode. */
-  isInline(file: IomapFile): boolean;
+  /** True if a file is small enough to be kept in its inode, or would be with `size` bytes. */
+  isInline(file: IomapFile, size?: number): boolean;
   /** Makes sure that {@link place} finds `blocks` blocks. */
   planPlace(blocks: number, plan: Plan): boolean;
   /** Allocates up to `blocks` blocks for the dirty data at `offset`. Their space is reserved. */
@@ -62,8 +63,15 @@ export interface WritebackOps {
    * if the plan has needs, or if there is no room to complete this run in the same turn too.
    */
   planComplete(ioend: Ioend, plan: Plan): boolean;
+  /** The same for all runs of a direct write together. */
+  planCompleteAll(ioends: readonly Ioend[], plan: Plan): boolean;
   /** Maps the run, gives back what was there, and ends the reservation. */
   complete(ioend: Ioend): void;
+  /**
+   * A direct write is complete, and the file has at least `size` bytes. Of the reservation for
+   * dirty data, `dropped` is no longer needed: that data was in its range.
+   */
+  replaced(file: IomapFile, size: number, dropped: { blocks: number; folios: number }): void;
   /**
    * The write failed: the allocated blocks go back. Of the reservation, `released` is no longer
    * needed, since newer data has its own.
@@ -99,14 +107,14 @@ interface Choice {
 }
 
 /** Writes dirty data back; its result is the number of blocks. */
-export class Writeback extends PlannedOperation<number> {
+export class Writeback extends PlannedOperation<number> implements InFlight {
   readonly #pool: BufferPool;
   readonly #only: ((file: IomapFile) => boolean) | undefined;
   #budget: number;
   /** Of each file that was dirty at the start: the folios that are still to be written. */
   readonly #sweeps: Map<IomapFile, Sweep> | undefined;
   /** What was in flight at the start. */
-  #others: readonly Writeback[];
+  #others: readonly InFlight[];
   /** True once it has ended with an error: what it had chosen is dirty again. */
   failed = false;
   #written = 0;
@@ -123,8 +131,8 @@ export class Writeback extends PlannedOperation<number> {
     this.#budget = options.blocks ?? Number.POSITIVE_INFINITY;
     const all = options.blocks === undefined;
     this.#sweeps = all ? sweepsOf(pool, options.only) : undefined;
-    const active = [...pool.active] as Writeback[];
-    this.#others = all ? active.filter((other) => other.touches(options.only)) : [];
+    const active = all ? [...pool.active] : [];
+    this.#others = active.filter((other) => other.touches(options.only));
   }
 
   /** True if a run of one of these files is in flight. */

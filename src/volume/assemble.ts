@@ -5,7 +5,7 @@
 import { BlockCache } from '../cache/index.ts';
 import { imageSeed, type Superblock } from '../format/index.ts';
 import { Store } from '../store/index.ts';
-import { Engine } from './engine.ts';
+import { Engine, type EngineTuning } from './engine.ts';
 
 /** What a mount finds, or what a volume is made of. */
 export interface VolumeParts {
@@ -20,16 +20,12 @@ export interface VolumeParts {
   readonly sizes?: readonly number[] | undefined;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends EngineTuning {
   /** Memory for cached and dirty blocks. */
   readonly cacheBytes: number;
   /** Bytes of counts that are kept in memory, beside the cache. */
   readonly countCapacity: number;
-  /** Vnodes that are kept while nobody uses them. */
-  readonly vnodeLimit: number;
   readonly readOnly: boolean;
-  /** Blocks of the units in which overwritten data is kept together; 0: none. */
-  readonly extentBlocks?: number | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -37,9 +33,9 @@ export interface EngineOptions {
 /** An engine that nobody drives yet. */
 export function assembleEngine(parts: VolumeParts, options: EngineOptions): Engine {
   const { superblock, index, ring, rootTxg, sizes } = parts;
-  const { cacheBytes, countCapacity, vnodeLimit, readOnly, now } = options;
+  const { cacheBytes, countCapacity, readOnly, now } = options;
   const blocks = new BlockCache({ capacity: cacheBytes, seed: imageSeed(superblock.uuid) });
   const root = { superblock, index, ring, rootTxg, sizes };
   const store = new Store({ blocks, ...root, readOnly, countCapacity, now });
-  return new Engine(store, vnodeLimit, options.extentBlocks);
+  return new Engine(store, options);
 }

@@ -8,12 +8,12 @@ import {
   type TruncateMutation,
   type WriteInlineMutation,
 } from '../format/index.ts';
-import { BufferedWrite, Clear } from '../iomap/index.ts';
+import { BufferedWrite, Clear, DirectWrite } from '../iomap/index.ts';
 import type { Engine } from './engine.ts';
 import type { Vnode } from './vnode.ts';
 
-/** A buffered write that stamps the inode, chunk by chunk. Reusable. */
-export class WriteFile extends BufferedWrite {
+/** What a write tells the inode and the journal, part by part. */
+class Told {
   readonly #engine: Engine;
   #vnode!: Vnode;
   #data!: Uint8Array;
@@ -22,29 +22,19 @@ export class WriteFile extends BufferedWrite {
   #time!: Time;
 
   constructor(engine: Engine) {
-    super();
     this.#engine = engine;
   }
 
-  /** Makes the operation ready: `length` bytes of `data`, from byte `from` of it, to `position`. */
-  write(
-    vnode: Vnode,
-    position: number,
-    data: Uint8Array,
-    from: number,
-    length: number,
-    time: Time,
-  ): this {
+  begin(vnode: Vnode, position: number, data: Uint8Array, from: number, time: Time): void {
     checkFile(vnode);
     this.#vnode = vnode;
     this.#data = data;
     this.#from = from;
     this.#position = position;
     this.#time = time;
-    return this.begin(vnode, position, data, from, length);
   }
 
-  protected override wrote(position: number, length: number): void {
+  wrote(position: number, length: number): void {
     const vnode = this.#vnode;
     vnode.mtime = this.#time;
     vnode.ctime = this.#time;
@@ -59,6 +49,60 @@ export class WriteFile extends BufferedWrite {
       data: this.#data.subarray(at, at + length),
       time: this.#time,
     });
+  }
+}
+
+/** A buffered write that stamps the inode, chunk by chunk. Reusable. */
+export class WriteFile extends BufferedWrite {
+  readonly #told: Told;
+
+  constructor(engine: Engine) {
+    super();
+    this.#told = new Told(engine);
+  }
+
+  /** Makes the operation ready: `length` bytes of `data`, from byte `from` of it, to `position`. */
+  write(
+    vnode: Vnode,
+    position: number,
+    data: Uint8Array,
+    from: number,
+    length: number,
+    time: Time,
+  ): this {
+    this.#told.begin(vnode, position, data, from, time);
+    return this.begin(vnode, position, data, from, length);
+  }
+
+  protected override wrote(position: number, length: number): void {
+    this.#told.wrote(position, length);
+  }
+}
+
+/** A direct write that stamps the inode, part by part. Reusable. */
+export class WriteFileDirect extends DirectWrite {
+  readonly #told: Told;
+
+  constructor(engine: Engine) {
+    super();
+    this.#told = new Told(engine);
+  }
+
+  /** Makes the operation ready: `length` bytes of `data`, from byte `from` of it, to `position`. */
+  write(
+    vnode: Vnode,
+    position: number,
+    data: Uint8Array,
+    from: number,
+    length: number,
+    time: Time,
+  ): this {
+    this.#told.begin(vnode, position, data, from, time);
+    return this.begin(vnode, position, data, from, length);
+  }
+
+  protected override wrote(position: number, length: number): void {
+    this.#told.wrote(position, length);
   }
 }
 

@@ -41,6 +41,16 @@ import { VnodeTable } from './vnode-table.ts';
 /** Realm of the meta root and of what hangs from it, the live volume excepted. */
 const META_REALM = 0;
 
+/** What an engine has to know beside its store. */
+export interface EngineTuning {
+  /** Vnodes that are kept while nobody uses them, about. */
+  readonly vnodeLimit: number;
+  /** Blocks of the units in which overwritten data is kept together, see {@link CowRuns}; 0: none. */
+  readonly extentBlocks?: number | undefined;
+  /** Whether a transfer is over when the turn is, in which it was asked for. */
+  readonly immediate?: boolean | undefined;
+}
+
 export class Engine implements StoreClient {
   readonly store: Store;
   readonly cow: Cow;
@@ -72,14 +82,13 @@ export class Engine implements StoreClient {
   /** Inodes that {@link stray} was given. */
   readonly #strays: Vnode[] = [];
 
-  /** Of vnodes that nobody uses, about `vnodeLimit` stay. `extentBlocks`: see {@link CowRuns}. */
-  constructor(store: Store, vnodeLimit: number, extentBlocks = 0) {
+  constructor(store: Store, { vnodeLimit, extentBlocks = 0, immediate }: EngineTuning) {
     this.store = store;
     this.cow = new Cow(store);
     this.maps = new FileMaps(store, this.cow);
     this.trees = new KeyedTrees(store, this.cow);
     this.iomapOps = new VolumeIomapOps();
-    this.pool = new BufferPool(store.blocks, this.iomapOps);
+    this.pool = new BufferPool(store.blocks, this.iomapOps, { immediate });
     this.table = new VnodeTable(this.pool, this.iomapOps, vnodeLimit);
     this.inodes = new Inodes(store, this.cow, this.trees, this.table);
     this.directories = new Directories(store, this.trees);

@@ -117,22 +117,35 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const vnode = file as Vnode;
     const { store, inodes } = this.parts;
     store.space.promise(-promise.blocks, -promise.nodes);
-    if (outcome.written === 0) return;
+    if (outcome.newBlocks === 0 && outcome.written === 0) return;
     const cost = Math.max(vnode.folioCost, promise.cost);
     const rise = (cost - vnode.folioCost) * vnode.promisedFolios;
     vnode.folioCost = cost;
     vnode.promisedFolios += outcome.newFolios;
     store.space.promise(outcome.newBlocks, outcome.newFolios * cost + rise);
     inodes.claim(vnode);
-    inodes.touch(vnode);
     if (promise.drawn > 0) {
-      const end = blocksFor(request.offset + outcome.written);
+      const end = blocksFor(request.offset + (outcome.written || request.length));
       this.parts.maps.unmark(vnode, { first: Math.floor(request.offset / BLOCK_SIZE), end });
       vnode.dataSequence++;
     }
-    const size = request.offset + outcome.written;
-    if (size > vnode.size) this.parts.records.growing(vnode);
-    vnode.size = Math.max(vnode.size, size);
+    // What a direct write has reserved is nothing that anybody sees.
+    if (outcome.written > 0) this.#written(vnode, request.offset + outcome.written);
+  }
+
+  replaced(file: IomapFile, size: number, dropped: { blocks: number; folios: number }): void {
+    const vnode = file as Vnode;
+    this.release(vnode, dropped);
+    this.#written(vnode, size);
+    this.parts.inodes.rewrite(vnode);
+    if (vnode.logged) this.parts.records.sized(vnode, vnode.size);
+  }
+
+  /** Bytes were written up to `end`. The inode was claimed. */
+  #written(vnode: Vnode, end: number): void {
+    this.parts.inodes.touch(vnode);
+    if (end > vnode.size) this.parts.records.growing(vnode);
+    vnode.size = Math.max(vnode.size, end);
     vnode.change++;
   }
 
@@ -183,13 +196,13 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     inodes.rewrite(vnode);
   }
 
-  isInline(file: IomapFile): boolean {
+  isInline(file: IomapFile, size = file.size): boolean {
     const vnode = file as Vnode;
     return (
-      vnode.size <= INLINE_MAX &&
+      size <= INLINE_MAX &&
       vnode.kind === InodeKind.FILE &&
       !vnode.hasMap &&
-      recordLengthWith(vnode, vnode.size) <= RECORD_MAX
+      recordLengthWith(vnode, size) <= RECORD_MAX
     );
   }
 
@@ -219,12 +232,36 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const vnode = ioend.file as Vnode;
     const { store, inodes } = this.parts;
     if (!inodes.planClaim(vnode, plan)) return false;
-    const { block, offset, frames } = ioend;
-    if (block !== undefined) this.planMap(vnode, offset / BLOCK_SIZE, block, frames.length, plan);
+    const { block, offset, checksums } = ioend;
+    if (block !== undefined) {
+      this.planMap(vnode, offset / BLOCK_SIZE, block, checksums.length, plan);
+    }
     inodes.planRewrite(vnode, plan);
     return (
       plan.ready && store.space.plan(plan.blocks, plan) && plan.blocks <= store.blocks.available
     );
+  }
+
+  planCompleteAll(ioends: readonly Ioend[], plan: Plan): boolean {
+    const { store, inodes, maps } = this.parts;
+    const { file, offset } = ioends[0] as Ioend;
+    const vnode = file as Vnode;
+    if (!inodes.planClaim(vnode, plan)) return false;
+    const count = ioends.reduce((sum, { checksums }) => sum + checksums.length, 0);
+    maps.planSet(vnode, { first: offset / BLOCK_SIZE, count }, inodes.planShared, plan);
+    for (const { block, checksums } of ioends)
+      this.#wantRun(block as Block, checksums.length, plan);
+    inodes.planRewrite(vnode, plan);
+    return (
+      plan.ready &&
+      store.space.plan(plan.blocks, plan) &&
+      (plan.blocks <= store.blocks.available || store.blocks.room(plan, plan.blocks))
+    );
+  }
+
+  #wantRun(block: Block, count: number, plan: Plan): void {
+    const { groups } = this.parts.store;
+    for (let i = 0; i < count; i++) groups.wantBlock((block + i) as Block, plan);
   }
 
   complete(ioend: Ioend): void {
@@ -237,7 +274,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     } else {
       this.map(vnode, ioend.offset / BLOCK_SIZE, ioend.block, ioend.checksums);
     }
-    this.release(vnode, { blocks: ioend.frames.length, folios: ioend.folios });
+    this.release(vnode, { blocks: ioend.checksums.length, folios: ioend.folios });
     inodes.touch(vnode);
     inodes.rewrite(vnode);
     records.written(vnode, ioend);
@@ -249,9 +286,9 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
 
   /** Makes sure that {@link map} of `count` blocks from `first` on cannot miss. */
   planMap(vnode: Vnode, first: number, block: Block, count: number, plan: Plan): void {
-    const { store, inodes, maps } = this.parts;
+    const { inodes, maps } = this.parts;
     maps.planSet(vnode, { first, count }, inodes.planShared, plan);
-    for (let i = 0; i < count; i++) store.groups.wantBlock((block + i) as Block, plan);
+    this.#wantRun(block, count, plan);
   }
 
   /** The map names a run that was handed out. The inode was claimed. */
@@ -261,8 +298,8 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   }
 
   cancel(ioend: Ioend, released: { blocks: number; folios: number }): void {
-    if (ioend.block !== undefined)
-      this.parts.store.space.takeBack(ioend.block, ioend.frames.length);
+    const { block, checksums } = ioend;
+    if (block !== undefined) this.parts.store.space.takeBack(block, checksums.length);
     this.release(ioend.file as Vnode, released);
   }
 

@@ -206,7 +206,8 @@ const ON_FILES: ReadonlySet<Step['call']> = new Set([
   'write',
 ]);
 
-const FLAGS = ['r', 'r+', 'r+', 'w', 'w+', 'wx', 'wx+', 'a', 'a+', 'ax'];
+/** With `d` at the end: past the cache. */
+const FLAGS = ['r', 'r+', 'r+', 'w', 'w+', 'wx', 'wx+', 'a', 'a+', 'ax', 'rd', 'r+d', 'w+d'];
 
 const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
   appendFile: (draw) => [draw.file(), draw.seed(), draw.length()],

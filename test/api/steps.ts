@@ -4,6 +4,7 @@
  * What a step came to is one line of text, the same for all of them.
  */
 
+import { constants, openFlags } from '../../src/api/flags.ts';
 import type { PromisesFs, Volume } from '../../src/api/index.ts';
 import { errorCode } from '../../src/base/index.ts';
 import {
@@ -78,7 +79,7 @@ const MODEL_CALLS = {
   mkdir: (fs, [path, recursive]) => fs.mkdir(s(path), { recursive: recursive === true }),
   open: (fs, [slot, path, flags], open) => {
     if (open.has(n(slot))) return SKIPPED;
-    open.set(n(slot), fs.open(s(path), s(flags)));
+    open.set(n(slot), fs.open(s(path), s(flags).replace('d', '')));
     return undefined;
   },
   read: (fs, [slot, length, position], open) =>
@@ -193,6 +194,11 @@ function then<Value>(value: Value | Promise<Value>, next: (value: Value) => unkn
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
+/** `d` at the end: past the cache. */
+function flagsOf(flags: string): string | number {
+  return flags.endsWith('d') ? openFlags(flags.slice(0, -1), 'r') | constants.O_DIRECT : flags;
+}
+
 const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
   appendFile: (fs, [path, seed, length]) => fs.appendFile(p(path), bytesFor(n(seed), n(length))),
   chmod: (fs, [path, mode]) => fs.chmod(p(path), n(mode)),
@@ -216,7 +222,7 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
     then(fs.mkdir(p(path), { recursive: recursive === true }), () => undefined),
   open: (fs, [slot, path, flags], open) => {
     if (open.has(n(slot))) return SKIPPED;
-    return then(fs.open(p(path), s(flags)), (handle) => {
+    return then(fs.open(p(path), flagsOf(s(flags))), (handle) => {
       open.set(n(slot), handle);
     });
   },

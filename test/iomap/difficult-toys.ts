@@ -23,6 +23,8 @@ export class ForgetfulToy extends ToyFilesystem {
   override planPlace: ToyFilesystem['planPlace'] = (_blocks, plan) => this.#knows(plan);
   override planComplete: ToyFilesystem['planComplete'] = (_ioend, plan) => this.#knows(plan);
 
+  override planCompleteAll: ToyFilesystem['planCompleteAll'] = (_ioends, plan) => this.#knows(plan);
+
   #knows(plan: Plan): boolean {
     if (!this.#random.chance(1 / 8)) return true;
     plan.need(new PlainIo('read', 0, [new Uint8Array(BLOCK_SIZE)]));

@@ -51,7 +51,7 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
   promised = 0;
 
   constructor(cache: BlockCache, blockCount: number, dirtyLimit?: number) {
-    this.pool = new iomap.BufferPool(cache, this, dirtyLimit);
+    this.pool = new iomap.BufferPool(cache, this, { dirtyLimit });
     this.counts = new Uint16Array(blockCount);
     this.checksums = new Uint32Array(blockCount);
   }
@@ -124,15 +124,21 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
   }
 
   /** Data written again meanwhile has a promise of its own: `released` blocks need none. */
-  cancel({ block, frames }: iomap.Ioend, released: { blocks: number }): void {
-    this.counts.fill(0, block, (block as number) + frames.length);
-    this.promised += frames.length - released.blocks;
+  cancel({ block, checksums }: iomap.Ioend, released: { blocks: number }): void {
+    this.counts.fill(0, block, (block as number) + checksums.length);
+    this.promised += checksums.length - released.blocks;
+  }
+
+  replaced(file: iomap.IomapFile, size: number, dropped: { blocks: number }): void {
+    this.promised -= dropped.blocks;
+    file.size = Math.max(file.size, size);
   }
 
   isInline = (_file: iomap.IomapFile): boolean => false;
   planUnmap = (_file: iomap.IomapFile, _range: unknown, _plan: base.Plan): boolean => true;
   planPlace = (_blocks: number, _plan: base.Plan): boolean => true;
   planComplete = (_ioend: iomap.Ioend, _plan: base.Plan): boolean => true;
+  planCompleteAll = (_ioends: readonly iomap.Ioend[], _plan: base.Plan): boolean => true;
 
   /** Promises space for the holes of a range, as far as there is any. They still read as zeros. */
   preallocate(file: ToyFile, offset: number, length: number): void {

@@ -3,8 +3,8 @@
  */
 import { FilesystemError } from '../../base/index.ts';
 import { InodeKind } from '../../format/index.ts';
-import { BufferedRead } from '../../iomap/index.ts';
-import { checkFile, Fsync, type Vnode, WriteFile } from '../../volume/index.ts';
+import { BufferedRead, DirectRead } from '../../iomap/index.ts';
+import { checkFile, Fsync, type Vnode, WriteFile, WriteFileDirect } from '../../volume/index.ts';
 import { AppendFile } from '../append.ts';
 import { type Context, holding, OpenFile } from '../context.ts';
 import { bytesOf, bytesToWrite, encode } from '../encoding.ts';
@@ -139,7 +139,7 @@ export function* read(
     const { offset, length: most } = range;
     const start = at ?? file.position;
     const part = { position: start, length: most, bytes: target, at: offset };
-    const count = yield* readInto(context, file.vnode, part);
+    const count = yield* (file.direct ? readDirect : readInto)(context, file.vnode, part);
     if (at === undefined) file.position = start + count;
     return count;
   });
@@ -164,6 +164,18 @@ export function* readInto(
   const count = (yield operation.begin(vnode, position, length, bytes, at)) as number;
   // One that failed is not used again.
   reads.push(operation);
+  return count;
+}
+
+/** The same past the cache. */
+function* readDirect(
+  { directReads }: Context,
+  vnode: Vnode,
+  { position, length, bytes, at }: ReadPart,
+): Procedure<number> {
+  const operation = directReads.pop() ?? new DirectRead();
+  const count = (yield operation.begin(vnode, position, length, bytes, at)) as number;
+  directReads.push(operation);
   return count;
 }
 
@@ -294,10 +306,14 @@ function* writeAt(
     const start = position ?? file.position;
     // Before the first wait, so that a write that comes meanwhile goes behind this one.
     if (position === undefined) file.position = start + length;
-    const operation = context.writes.pop() ?? new WriteFile(context.engine);
+    const { engine, writes, directWrites } = context;
+    const operation = file.direct
+      ? (directWrites.pop() ?? new WriteFileDirect(engine))
+      : (writes.pop() ?? new WriteFile(engine));
     try {
       count = yield* run(operation.write(vnode, start, bytes, from, length, time));
-      context.writes.push(operation);
+      if (operation instanceof WriteFileDirect) directWrites.push(operation);
+      else writes.push(operation);
     } catch (error) {
       if (position === undefined && file.position === start + length) file.position = start;
       throw error;

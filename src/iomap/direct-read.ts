@@ -1,0 +1,193 @@
+/**
+ * Direct read: from the device straight into the caller's memory, past the cache.
+ *
+ * What is dirty is copied from the file's folios, what the cache holds from there; the rest is read
+ * where it is to go, and verified there. The first and the last block come through the cache if
+ * they are wanted in part.
+ *
+ * D1. All of a chunk is looked up in one turn. From then on its blocks are held: whatever becomes
+ *     of the file meanwhile, nobody is given them before the transfer has ended. So a reader sees
+ *     each chunk as it was at one moment, and takes no lock.
+ */
+import {
+  BLOCK_SIZE,
+  type Block,
+  CorruptionError,
+  checksum32,
+  type Frame,
+  NO_FRAME,
+  PlainIo,
+  type Plan,
+  PlannedOperation,
+} from '../base/index.ts';
+import type { IomapFile } from './file.ts';
+import { MappingIterator } from './iterate.ts';
+import { type Mapping, MappingType, RequestFlag } from './mapping.ts';
+import { wantMapped } from './read.ts';
+
+/** Blocks of a chunk: 4 MiB. */
+const CHUNK_BLOCKS = 1024;
+
+/** Blocks that follow each other, on the device and in the caller's memory. */
+interface Run {
+  readonly block: Block;
+  count: number;
+  /** Where in the caller's memory. */
+  readonly at: number;
+  /** Which of the checksums is that of its first block. */
+  readonly checksumAt: number;
+}
+
+/**
+ * Reads into `target` from `position` on; its result is the bytes read, fewer at the end of file.
+ * If it fails, what it has put into `target` behind the bytes it reports is nothing.
+ */
+export class DirectRead extends PlannedOperation<number> {
+  readonly #iterator = new MappingIterator();
+  #file!: IomapFile;
+  #target!: Uint8Array;
+  #targetAt = 0;
+  #start = 0;
+  #position = 0;
+  #end = 0;
+  #chunkEnd = 0;
+  #runs: Run[] = [];
+  readonly #checksums: Uint32Array = new Uint32Array(CHUNK_BLOCKS);
+  #taken = 0;
+  /** Transfers of the chunk; none: it is being looked up. */
+  #io: PlainIo[] = [];
+
+  /** Makes the operation ready to run, again. */
+  begin(file: IomapFile, position: number, length: number, target: Uint8Array, at = 0): this {
+    this.#file = file;
+    this.#target = target;
+    this.#targetAt = at;
+    this.#start = position;
+    this.#position = position;
+    this.#end = position + length;
+    this.renew();
+    return this;
+  }
+
+  protected override prepare(plan: Plan): void {
+    if (this.#io.length > 0) {
+      for (const io of this.#io) if (!io.finished) plan.need(io);
+      return;
+    }
+    this.#runs.length = 0;
+    this.#taken = 0;
+    const first = this.#position - (this.#position % BLOCK_SIZE);
+    const most = first + CHUNK_BLOCKS * BLOCK_SIZE;
+    this.#chunkEnd = Math.min(this.#end, this.#file.size, most);
+    const iterator = this.#iterator.begin(
+      this.#file,
+      RequestFlag.READ,
+      this.#position,
+      this.#chunkEnd,
+    );
+    for (let source = iterator.step(plan); source !== undefined; source = iterator.step(plan)) {
+      for (let at = iterator.offset; at < iterator.end; ) {
+        at = this.#take(source, at, iterator.end, plan);
+      }
+    }
+  }
+
+  protected override apply(): boolean {
+    const { blocks } = this.#file.pool;
+    if (this.#io.length === 0 && this.#runs.length > 0) {
+      blocks.hold(this.#runs);
+      this.#io = this.#runs.map(({ block, count, at }) => {
+        const part = this.#target.subarray(at, at + count * BLOCK_SIZE);
+        return new PlainIo('read', block * BLOCK_SIZE, [part]);
+      });
+      return false;
+    }
+    if (this.#io.length > 0) this.#verify();
+    this.#letGo();
+    if (this.plan.pinned.length > 0) blocks.unpin(this.plan);
+    this.#position = Math.max(this.#position, this.#chunkEnd);
+    if (this.#position < Math.min(this.#end, this.#file.size)) return false;
+    return this.finish(this.#position - this.#start);
+  }
+
+  protected override release(): void {
+    this.#letGo();
+    if (this.plan.pinned.length > 0) this.#file.pool.blocks.unpin(this.plan);
+  }
+
+  /** Bytes that were read before something failed are worth reporting; the next read will fail. */
+  override fail(error: Error): void {
+    if (this.#position > this.#start && !this.done) this.finish(this.#position - this.#start);
+    else super.fail(error);
+  }
+
+  #letGo(): void {
+    if (this.#io.length === 0) return;
+    this.#io = [];
+    this.#file.pool.blocks.letGo(this.#runs);
+  }
+
+  /** @throws {CorruptionError} if a block is not what its checksum says */
+  #verify(): void {
+    const { seed } = this.#file.pool.blocks;
+    for (const { block, count, at, checksumAt } of this.#runs) {
+      for (let i = 0; i < count; i++) {
+        const from = at + i * BLOCK_SIZE;
+        const found = checksum32(this.#target.subarray(from, from + BLOCK_SIZE), seed);
+        const wanted = this.#checksums[checksumAt + i] as number;
+        if (found === wanted) continue;
+        const finding = `checksum is 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`;
+        throw new CorruptionError('data block', (block + i) * BLOCK_SIZE, finding);
+      }
+    }
+  }
+
+  /** Takes what a source has at file offset `at`. Returns where the next bytes begin. */
+  #take(source: Mapping, at: number, end: number, plan: Plan): number {
+    const next = at - (at % BLOCK_SIZE) + BLOCK_SIZE;
+    const stop = Math.min(next, this.#chunkEnd);
+    const dirty = this.#file.folioCount > 0 ? this.#file.frameAt(at) : NO_FRAME;
+    if (dirty !== NO_FRAME) return this.#copy(dirty, at, stop);
+    if (source.type === MappingType.MAPPED) {
+      const frame = this.#frameOf(source, at, stop, plan);
+      return frame === NO_FRAME ? stop : this.#copy(frame, at, stop);
+    }
+    const clear = this.#file.folioCount > 0 ? Math.min(end, stop) : end;
+    const to = at - this.#start + this.#targetAt;
+    const inline = source.type === MappingType.INLINE ? source.inline : undefined;
+    const bytes = inline?.subarray(at, clear);
+    if (bytes !== undefined) this.#target.set(bytes, to);
+    this.#target.fill(0, to + (bytes?.length ?? 0), to + clear - at);
+    return clear;
+  }
+
+  /** The frame that has a block, or will have it; NO_FRAME if it is read where it is to go. */
+  #frameOf(source: Mapping, at: number, stop: number, plan: Plan): Frame {
+    const index = (at - source.offset) / BLOCK_SIZE;
+    const { checksums, twin } = source;
+    if (checksums === undefined || twin || stop - at < BLOCK_SIZE) {
+      return wantMapped(this.#file, source, at, plan);
+    }
+    const block = (source.address / BLOCK_SIZE + index) as Block;
+    const frame = this.#file.pool.blocks.find(block);
+    if (frame !== NO_FRAME) return frame;
+    const to = at - this.#start + this.#targetAt;
+    const last = this.#runs.at(-1);
+    const length = (last?.count ?? 0) * BLOCK_SIZE;
+    if (last !== undefined && last.block + last.count === block && last.at + length === to) {
+      last.count++;
+    } else {
+      this.#runs.push({ block, count: 1, at: to, checksumAt: this.#taken });
+    }
+    this.#checksums[this.#taken++] = checksums[
+      source.checksumAt + index * source.checksumStride
+    ] as number;
+    return NO_FRAME;
+  }
+
+  #copy(frame: Frame, at: number, stop: number): number {
+    const to = at - this.#start + this.#targetAt;
+    this.#file.pool.blocks.copyOut(frame, at % BLOCK_SIZE, stop - at, this.#target, to);
+    return stop;
+  }
+}
