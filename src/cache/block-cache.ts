@@ -33,6 +33,8 @@ import {
   type Plan,
 } from '../base/index.ts';
 
+import { HeldRuns } from './held-runs.ts';
+
 /** Words per frame in `#frames`. */
 const BLOCK = 0;
 const STATE = 1;
@@ -54,12 +56,6 @@ export interface BlockKind {
    * only if it is looked for as another kind.
    */
   fault?(words: Uint32Array, base: number, bytes: Uint8Array): string | undefined;
-}
-
-/** Blocks of the device that follow each other. */
-export interface BlockRun {
-  readonly block: Block;
-  readonly count: number;
 }
 
 /** How to load a block. */
@@ -117,7 +113,7 @@ export class BlockCache {
   #hand = 0;
   readonly #loading = new Map<Frame, LoadBlock>();
   /** What is being read past the cache. */
-  readonly #held = new Set<readonly BlockRun[]>();
+  readonly held: HeldRuns = new HeldRuns();
   readonly #views: (Uint8Array | undefined)[];
   /** As what the content of a frame was verified; undefined for what was made here. */
   readonly #kinds: (BlockKind | undefined)[];
@@ -274,20 +270,8 @@ export class BlockCache {
 
   /** True if a read of `block` is in flight or planned for, into a frame or past the cache. */
   isLoading(block: Block): boolean {
-    for (const runs of this.#held) {
-      for (const run of runs) if (block >= run.block && block < run.block + run.count) return true;
-    }
     const frame = this.#probe(block);
-    return frame !== NO_FRAME && this.#stateOf(frame) === State.LOADING;
-  }
-
-  /** The blocks of `runs` are read past the cache: they count as loading until {@link letGo}. */
-  hold(runs: readonly BlockRun[]): void {
-    this.#held.add(runs);
-  }
-
-  letGo(runs: readonly BlockRun[]): void {
-    this.#held.delete(runs);
+    return (frame !== NO_FRAME && this.#stateOf(frame) === State.LOADING) || this.held.has(block);
   }
 
   blockOf(frame: Frame): Block {

@@ -6,7 +6,6 @@ export {
   BlockCache,
   type BlockCacheOptions,
   type BlockKind,
-  type BlockRun,
   LoadFlag,
 } from './block-cache.ts';
 export {
@@ -17,3 +16,4 @@ export {
   FolioTable,
   NO_FOLIO,
 } from './folios.ts';
+export type { BlockRun, HeldRuns } from './held-runs.ts';

@@ -95,7 +95,7 @@ export class DirectRead extends PlannedOperation<number> {
   protected override apply(): boolean {
     const { blocks } = this.#file.pool;
     if (this.#io.length === 0 && this.#runs.length > 0) {
-      blocks.hold(this.#runs);
+      blocks.held.hold(this.#runs);
       this.#io = this.#runs.map(({ block, count, at }) => {
         const part = this.#target.subarray(at, at + count * BLOCK_SIZE);
         return new PlainIo('read', block * BLOCK_SIZE, [part]);
@@ -124,7 +124,7 @@ export class DirectRead extends PlannedOperation<number> {
   #letGo(): void {
     if (this.#io.length === 0) return;
     this.#io = [];
-    this.#file.pool.blocks.letGo(this.#runs);
+    this.#file.pool.blocks.held.letGo(this.#runs);
   }
 
   /** @throws {CorruptionError} if a block is not what its checksum says */

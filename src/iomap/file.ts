@@ -92,7 +92,7 @@ export class BufferPool {
     return plan.after.length === 0;
   }
 
-  /** True if nobody can change these bytes until a transfer of them that is asked for now is over. */
+  /** True if nobody can change these bytes before a transfer that is asked for now is over. */
   isStable({ buffer }: Uint8Array): boolean {
     return this.#immediate && buffer instanceof ArrayBuffer;
   }

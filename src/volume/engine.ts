@@ -45,7 +45,7 @@ const META_REALM = 0;
 export interface EngineTuning {
   /** Vnodes that are kept while nobody uses them, about. */
   readonly vnodeLimit: number;
-  /** Blocks of the units in which overwritten data is kept together, see {@link CowRuns}; 0: none. */
+  /** Blocks of the units in which overwritten data is kept together ({@link CowRuns}); 0: none. */
   readonly extentBlocks?: number | undefined;
   /** Whether a transfer is over when the turn is, in which it was asked for. */
   readonly immediate?: boolean | undefined;
