@@ -6,8 +6,8 @@
  * operation, which is kept and used again, so that a hit in the cache allocates nothing.
  */
 import type { Driver } from '../drive/index.ts';
-import { BufferedRead } from '../iomap/index.ts';
-import { WriteFile } from '../volume/index.ts';
+import { BufferedRead, DirectRead } from '../iomap/index.ts';
+import { WriteFile, WriteFileDirect } from '../volume/index.ts';
 import { type CallName, siteOf } from './call-sites.ts';
 import type { OpenDirectory } from './calls/directories.ts';
 import { checkPart, checkRange, readableFile, writableFile } from './calls/files.ts';
@@ -146,6 +146,7 @@ function makePromises(caller: Caller): PromisesFs {
 function makeRead(caller: Caller): (...args: unknown[]) => unknown {
   const { context, driver } = caller;
   const operation = new BufferedRead();
+  const direct = new DirectRead();
   return (fd, buffer, offset, length, position) => {
     const plain =
       buffer instanceof Uint8Array &&
@@ -157,8 +158,9 @@ function makeRead(caller: Caller): (...args: unknown[]) => unknown {
     if (!plain) return caller.sync('read', [fd, buffer, offset, length, position]);
     try {
       checkPart(buffer, offset, length);
-      const { vnode } = readableFile(context, fd as number);
-      return driver.run(operation.begin(vnode, position, length, buffer, offset));
+      const { vnode, direct: past } = readableFile(context, fd as number);
+      const read = past ? direct : operation;
+      return driver.run(read.begin(vnode, position, length, buffer, offset));
     } catch (error) {
       throw asNodeError(error, { syscall: 'read' });
     }
@@ -168,6 +170,7 @@ function makeRead(caller: Caller): (...args: unknown[]) => unknown {
 function makeWrite(caller: Caller): (...args: unknown[]) => unknown {
   const { context, driver } = caller;
   const operation = new WriteFile(context.engine);
+  const direct = new WriteFileDirect(context.engine);
   return (fd, buffer, offset, length, position) => {
     const plain =
       buffer instanceof Uint8Array &&
@@ -184,7 +187,8 @@ function makeWrite(caller: Caller): (...args: unknown[]) => unknown {
         return caller.sync('write', [fd, buffer, offset, length, position]);
       }
       const { time } = context;
-      return driver.run(operation.write(file.vnode, position, buffer, offset, length, time));
+      const write = file.direct ? direct : operation;
+      return driver.run(write.write(file.vnode, position, buffer, offset, length, time));
     } catch (error) {
       throw asNodeError(error, { syscall: 'write' });
     }
