@@ -3,7 +3,7 @@
  */
 import { assert, FilesystemError } from '../base/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
-import type { BufferedRead, DirectRead } from '../iomap/index.ts';
+import type { BufferedRead, DirectRead, StagedView } from '../iomap/index.ts';
 import type { Engine, Vnode, WriteFile, WriteFileDirect } from '../volume/index.ts';
 import { checkInteger } from './errors.ts';
 import { constants } from './flags.ts';
@@ -22,6 +22,8 @@ export class OpenFile {
   readonly synchronous: boolean;
   readonly direct: boolean;
   position = 0;
+  /** Views of it that can be stored to. */
+  readonly staged: Set<StagedView> = new Set();
 
   constructor(vnode: Vnode, flags: number) {
     this.vnode = vnode;
@@ -107,6 +109,8 @@ export class Context {
   readonly writes: WriteFile[] = [];
   readonly directReads: DirectRead[] = [];
   readonly directWrites: WriteFileDirect[] = [];
+  /** Views of files that are only read. */
+  readonly views: Set<{ release(): void }> = new Set();
   readonly #now: () => number;
 
   constructor(options: ContextOptions) {
@@ -129,9 +133,30 @@ export class Context {
     return { engine: this.engine, root: this.root, follow };
   }
 
-  /** Closes a file; the last user of an inode without names ends it. */
+  /**
+   * Closes a file, and the views of it that can be stored to; the last user of an inode without
+   * names ends it.
+   */
   *close(fd: number): Procedure<void> {
-    yield* this.closed(this.files.remove(fd).vnode);
+    const file = this.files.get(fd);
+    const { vnode, staged } = file;
+    vnode.opens++;
+    this.files.remove(fd);
+    try {
+      for (const view of staged) yield* endView(view);
+    } finally {
+      vnode.opens--;
+      yield* this.closed(vnode);
+    }
+  }
+
+  /** The volume is closed, and what was stored in views is in it: they end. */
+  endViews(): void {
+    for (const view of this.engine.pool.views) {
+      view.revoke('closed');
+      view.drop();
+    }
+    for (const view of this.views) view.release();
   }
 
   /** Runs `body` with an open file, which may be closed meanwhile: it ends only afterwards. */
@@ -162,5 +187,21 @@ export function* holding<Result>(
     return yield* body(vnode);
   } finally {
     vnode.holds--;
+  }
+}
+
+/**
+ * Revokes a view that can be stored to, and copies it out. Its file is open.
+ *
+ * @throws {FilesystemError} `ENOSPC`, `EIO`, ...: what was stored is lost
+ */
+export function* endView(view: StagedView): Procedure<void> {
+  try {
+    view.revoke('closed');
+    if (!view.file.pool.views.has(view)) return;
+    const full = yield* run(view.copyOut());
+    if (full !== undefined) throw full;
+  } finally {
+    view.drop();
   }
 }

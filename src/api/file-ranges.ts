@@ -22,6 +22,7 @@ import {
 import type { FileArgument } from './calls/whole-files.ts';
 import type { Caller } from './fs.ts';
 import { fileSite } from './locator.ts';
+import { type FileView, type MapOptions, mapFile, type WritableFileView } from './views.ts';
 
 /** Files are named by a path, by the number of an open file, or by its handle. */
 export abstract class FileRanges {
@@ -250,5 +251,58 @@ export abstract class FileRanges {
   copyRangeSync(source: FileArgument, target: FileArgument, range: CloneRangeOptions = {}): number {
     const call = copyRange(this.caller.context, source, target, range);
     return this.caller.finish(call, fileSite('copy', source, target));
+  }
+
+  /**
+   * A range of an open file as memory: a {@link FileView} to be read, or with `write` a
+   * {@link WritableFileView} to be stored to. To read in place takes a device that is memory
+   * itself; what is dirty of the file is written back first. A view that can be stored to works on
+   * any device; all of them together have at most 64 MiB.
+   *
+   * @throws `ENOTSUP` if the device is not memory, `EINVAL` if the range is not in the file or is
+   *   longer than 256 MiB, `ENOMEM` beyond the 64 MiB, `EBADF`, `EIO`, and what a write throws
+   */
+  map(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: MapOptions & { readonly write: true },
+  ): Promise<WritableFileView>;
+  map(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options?: MapOptions & { readonly write?: false | undefined },
+  ): Promise<FileView>;
+  async map(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: MapOptions = {},
+  ): Promise<FileView | WritableFileView> {
+    const call = mapFile(this.caller, file, offset, length, options);
+    return await this.caller.start(call, fileSite('mmap', file));
+  }
+
+  mapSync(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: MapOptions & { readonly write: true },
+  ): WritableFileView;
+  mapSync(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options?: MapOptions & { readonly write?: false | undefined },
+  ): FileView;
+  mapSync(
+    file: FileArgument,
+    offset: number,
+    length: number,
+    options: MapOptions = {},
+  ): FileView | WritableFileView {
+    const call = mapFile(this.caller, file, offset, length, options);
+    return this.caller.finish(call, fileSite('mmap', file));
   }
 }

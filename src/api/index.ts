@@ -22,6 +22,7 @@ export type { ScrubOptions } from './scrub.ts';
 export type { PromisesFs, SyncFs } from './shapes.ts';
 export { BigIntStats, Dirent, type StatFs, Stats } from './stats.ts';
 export type { DefragOptions, LongOptions } from './upkeep.ts';
+export { FileView, type MapOptions, WritableFileView } from './views.ts';
 export {
   type SnapshotInfo,
   type SnapshotOptions,

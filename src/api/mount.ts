@@ -18,6 +18,7 @@ import {
   type SealedLogFrame,
   timeFromMs,
 } from '../format/index.ts';
+import type { Memory } from '../iomap/index.ts';
 import {
   assembleEngine,
   type CreateOptions,
@@ -122,12 +123,14 @@ export function checkOptions(options: VolumeOptions): void {
 /** What the caller wants, and whether his device makes nobody wait. */
 interface Settings extends VolumeOptions {
   readonly immediate: boolean;
+  readonly memory: Memory | undefined;
 }
 
 /** Opens the volume on a device. */
 export function* mountVolume(device: Device, options: VolumeOptions): Procedure<Engine> {
   checkOptions(options);
-  const settings = { ...options, immediate: device.sync };
+  const memory = device.view?.bind(device);
+  const settings = { ...options, immediate: device.sync, memory };
   const wanted = options.create === true || options.overwrite === true;
   if (!wanted) return yield* openEngine(device, settings, yield* run(new Mount(device.size)));
   const content = yield* run(new Probe(device.size));
@@ -246,6 +249,7 @@ function makeEngine(options: Settings, parts: VolumeParts, readOnly: boolean): E
     now: options.now ?? Date.now,
     extentBlocks: (options.extentSize ?? 0) / BLOCK_SIZE,
     immediate: options.immediate,
+    memory: options.memory,
   });
 }
 

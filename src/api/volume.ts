@@ -358,6 +358,7 @@ export class Volume extends Upkeep {
   #end(): void {
     this.#closed = true;
     this.#session.close();
+    this.#context.endViews();
     this.#context.files.clear();
     giveDevice(this.device);
   }

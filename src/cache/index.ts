@@ -8,6 +8,7 @@ export {
   type BlockKind,
   LoadFlag,
 } from './block-cache.ts';
+export { BlockSet } from './block-set.ts';
 export {
   FOLIO_BLOCKS,
   FOLIO_SIZE,

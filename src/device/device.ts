@@ -52,6 +52,12 @@ export interface Device {
    * not have the call. What is added later reads as zeros. Durable with the next flush.
    */
   shrink?(size: number): Completion;
+  /**
+   * Of a device that is memory: the bytes from `position` on as they lie there, `length` of them or
+   * as many as follow each other, at least to the end of the 4 KiB block; undefined if they take no
+   * memory yet. Writes to the device are seen in them. Valid until the device ends before them.
+   */
+  view?(position: number, length: number): Uint8Array | undefined;
   /** Lets go of the device. Does not flush. Further calls are `EBADF`. Idempotent. */
   close(): Completion;
   /** On a device with a queue that can be waited for in place: completes everything in flight. */

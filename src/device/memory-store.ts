@@ -11,6 +11,8 @@ export interface MemoryStore {
   readonly size: number;
   read(position: number, target: Uint8Array): void;
   write(position: number, source: Uint8Array): void;
+  /** What of these bytes follows each other in memory; undefined if the first takes none. */
+  view(position: number, length: number): Uint8Array | undefined;
   /** Gives memory back where that is possible. The bytes may change. */
   discard(position: number, length: number): void;
   /** Makes the store `size` bytes long, more than it is. False if there is no room. */
@@ -49,6 +51,12 @@ export class SegmentStore implements MemoryStore {
       }
       segment.set(source.subarray(start, end), offset);
     });
+  }
+
+  view(position: number, length: number): Uint8Array | undefined {
+    const index = Math.floor(position / SEGMENT_SIZE);
+    const offset = position - index * SEGMENT_SIZE;
+    return this.#segments.get(index)?.subarray(offset, offset + length);
   }
 
   discard(position: number, length: number): void {
@@ -117,6 +125,10 @@ export class BufferStore implements MemoryStore {
 
   write(position: number, source: Uint8Array): void {
     this.#bytes.set(source, position);
+  }
+
+  view(position: number, length: number): Uint8Array {
+    return this.#bytes.subarray(position, position + length);
   }
 
   discard(): void {}

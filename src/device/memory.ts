@@ -91,6 +91,11 @@ export class MemoryDevice implements Device {
     }
   }
 
+  view(position: number, length: number): Uint8Array | undefined {
+    guard(this, 'read', position, length);
+    return this.#store.view(position, length);
+  }
+
   /** Memory is as durable as it gets. */
   flush(): undefined {
     guard(this, 'flush', 0, 0);

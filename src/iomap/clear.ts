@@ -91,11 +91,22 @@ export class Clear extends PlannedOperation<void> {
     if (this.#clearHead) this.#head.write(ZEROS);
     if (this.#clearTail) this.#tail.write(ZEROS);
     const { start, end } = this.#unmap;
+    this.#tellViews();
     const dropped = file.dropDirty(start, end);
     file.ops.unmap(file, this.#unmap, dropped);
     file.dataSequence++;
     this.#done();
     return this.finish(undefined);
+  }
+
+  /** What is cut off has no view any more; what is cleared is clear there too. */
+  #tellViews(): void {
+    const { start, end } = this.#range;
+    const { size } = this.#unmap;
+    for (const view of this.#file.viewsIn(start, end)) {
+      view.forget(start, end);
+      if (view.end > size) view.revoke('truncated');
+    }
   }
 
   protected override release(): void {

@@ -4,6 +4,7 @@
 import { BLOCK_SIZE, type Frame, NO_FRAME, type Operation, type Plan } from '../base/index.ts';
 import {
   type BlockCache,
+  BlockSet,
   FOLIO_BLOCKS,
   FOLIO_SIZE,
   type Folio,
@@ -13,6 +14,7 @@ import {
 } from '../cache/index.ts';
 import type { MappingOps } from './mapping.ts';
 import { RangeLock } from './range-lock.ts';
+import type { RevokeReason, StagedView } from './staged-view.ts';
 import type { Tracer } from './trace.ts';
 import { Writeback, type WritebackOps } from './writeback.ts';
 
@@ -29,7 +31,12 @@ export interface BufferPoolOptions {
   readonly dirtyLimit?: number | undefined;
   /** Whether a transfer is over when the turn is, in which it was asked for. */
   readonly immediate?: boolean | undefined;
+  /** Where the device is memory; see {@link BufferPool.memory}. */
+  readonly memory?: Memory | undefined;
 }
+
+/** Whole blocks as they lie in memory, at least one; undefined if they do not. */
+export type Memory = (position: number, length: number) => Uint8Array | undefined;
 
 /** The memory that the files of a volume share, and the bound on what of it may be dirty. */
 export class BufferPool {
@@ -45,6 +52,12 @@ export class BufferPool {
   trace: Tracer | undefined;
   /** What has begun and not ended. */
   readonly active: Set<InFlight> = new Set();
+  /** Views of files that can be stored to. */
+  readonly views: Set<StagedView> = new Set();
+  /** Blocks of the device that some view has verified. */
+  readonly viewed: BlockSet = new BlockSet();
+  /** Where the device is memory: the bytes from `position` on, `length` or fewer. */
+  readonly memory: Memory | undefined;
   readonly #immediate: boolean;
   #relief: Writeback | undefined;
 
@@ -53,6 +66,7 @@ export class BufferPool {
     this.ops = ops;
     this.dirtyLimit = options.dirtyLimit ?? blocks.frameCount >>> 1;
     this.#immediate = options.immediate ?? false;
+    this.memory = options.memory;
     // Where frames come from when all are busy; who has other memory to free sets his own.
     blocks.relief ??= (asker) => this.relief(asker);
   }
@@ -77,10 +91,20 @@ export class BufferPool {
   }
 
   /**
-   * True if no data of the chosen files (all, if none are chosen) is dirty or in flight; otherwise
-   * the plan follows what brings that nearer.
+   * What is stored in views of the chosen files is copied out, once for each plan that asks. False
+   * if the plan follows that.
+   */
+  settled(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
+    for (const view of this.views) if (only === undefined || only(view.file)) view.settle(plan);
+    return plan.after.length === 0;
+  }
+
+  /**
+   * True if no data of the chosen files (all, if none are chosen) is staged, dirty or in flight;
+   * otherwise the plan follows what brings that nearer.
    */
   drained(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
+    if (this.views.size > 0 && !this.settled(plan, only)) return false;
     if (this.dirtyBlocks === 0 && this.active.size === 0) return true;
     const { folios } = this;
     for (let folio = folios.oldest; folio !== NO_FOLIO; folio = folios.younger(folio)) {
@@ -171,6 +195,22 @@ export abstract class IomapFile implements FolioOwner {
     if (folio === NO_FOLIO) return false;
     const block = Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS;
     return ((folios.dirty[folio] as number) & (1 << block)) !== 0;
+  }
+
+  /** Views of the file that can be stored to, as far as they touch a range. */
+  *viewsIn(start: number, end: number): Iterable<StagedView> {
+    if (this.pool.views.size === 0) return;
+    for (const view of [...this.pool.views]) {
+      if (view.file === this && view.offset < end && view.end > start) yield view;
+    }
+  }
+
+  /** A range of the file is something else now: what was stored there is forgotten. */
+  revokeViews(start: number, end: number, reason: RevokeReason): void {
+    for (const view of this.viewsIn(start, end)) {
+      view.forget(start, end);
+      view.revoke(reason);
+    }
   }
 
   /**

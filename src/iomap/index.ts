@@ -7,11 +7,19 @@
  * for. Any filesystem can use it: `examples/` has two, with the contract field by field.
  */
 export { Clear, type ClearRange, Punch, Truncate, ZeroRange } from './clear.ts';
+export { CopyOut } from './copy-out.ts';
 export { Defragment } from './defragment.ts';
 export { DirectRead } from './direct-read.ts';
 export { ATOMIC_WRITE_MAX, DirectWrite } from './direct-write.ts';
-export { BufferPool, type BufferPoolOptions, type InFlight, IomapFile } from './file.ts';
+export {
+  BufferPool,
+  type BufferPoolOptions,
+  type InFlight,
+  IomapFile,
+  type Memory,
+} from './file.ts';
 export { MappingIterator } from './iterate.ts';
+export { MapStaged, STAGED_MAX } from './map-staged.ts';
 export {
   Edge,
   Mapping,
@@ -28,9 +36,11 @@ export { attempt } from './nowait.ts';
 export { EVERYTHING, type LockRange, RangeLock } from './range-lock.ts';
 export { BufferedRead } from './read.ts';
 export { Seek } from './seek.ts';
+export { type RevokeReason, StagedView, type ViewKeeper } from './staged-view.ts';
 export type { TracedMapping, TraceEvent, Tracer } from './trace.ts';
 export { MakeWritable, Unshare } from './unshare.ts';
 export { answerFault, validated } from './validate.ts';
+export { MapView, VIEW_MAX, View } from './view.ts';
 export { BufferedWrite, DirtyChunk } from './write.ts';
 export {
   type Ioend,

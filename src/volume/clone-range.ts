@@ -81,6 +81,8 @@ export class CloneRange extends PlannedOperation<number> {
     if (store.gate === this) store.gate = undefined;
     this.#turn = 'nothing';
     checkWritable(this.#target);
+    // Before the target is locked: a copy out wants the same lock.
+    if (!pool.settled(plan, (file) => file === this.#source)) return;
     if (!store.admit(plan) || !this.#hold(plan)) return;
     // The source is not locked, so it is looked at in each round; what is asked of the end of both
     // files has to hold in the turn in which the end is shared.
@@ -201,6 +203,7 @@ export class CloneRange extends PlannedOperation<number> {
 
   #punch(): void {
     const range = this.#unmapRange();
+    this.#target.revokeViews(range.start, range.end, 'replaced');
     const dropped = this.#target.dropDirty(range.start, range.end);
     this.#target.dataSequence++;
     this.#engine.iomapOps.unmap(this.#target, range, dropped);
@@ -280,6 +283,7 @@ export class CloneRange extends PlannedOperation<number> {
   }
 
   #drop(start: number, end: number): void {
+    this.#target.revokeViews(start, end, 'replaced');
     this.#engine.iomapOps.release(this.#target, this.#target.dropDirty(start, end));
     this.#target.dataSequence++;
   }

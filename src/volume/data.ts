@@ -13,7 +13,7 @@ import type { Engine } from './engine.ts';
 import type { Vnode } from './vnode.ts';
 
 /** What a write tells the inode and the journal, part by part. */
-class Told {
+export class Told {
   readonly #engine: Engine;
   #vnode!: Vnode;
   #data!: Uint8Array;

@@ -81,6 +81,8 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     // The gate that this very operation has shut does not hold it up.
     if (store.gate === this) store.gate = undefined;
     checkWritable(target);
+    // Before the target is locked: a copy out wants the same lock.
+    if (!pool.settled(plan, (file) => file === source || file === target)) return;
     if (!store.admit(plan)) return;
     const range = { start: offset, end: roundUp(offset + length, BLOCK_SIZE), exclusive: true };
     if (!target.lock.acquire(this, range, plan) || !target.cowLock.free(this, range, plan)) return;

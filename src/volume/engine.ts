@@ -15,7 +15,7 @@ import {
   SNAPSHOTS_HANDLE,
   TreeKind,
 } from '../format/index.ts';
-import { BufferPool } from '../iomap/index.ts';
+import { BufferPool, type Memory } from '../iomap/index.ts';
 import type { Store, StoreClient } from '../store/index.ts';
 import { Cow, FileMaps, KeyedPosition, KeyedTrees } from '../tree/index.ts';
 import { allocateFromRecord } from './allocate.ts';
@@ -49,6 +49,8 @@ export interface EngineTuning {
   readonly extentBlocks?: number | undefined;
   /** Whether a transfer is over when the turn is, in which it was asked for. */
   readonly immediate?: boolean | undefined;
+  /** Where the device is memory; see {@link BufferPool.memory}. */
+  readonly memory?: Memory | undefined;
 }
 
 export class Engine implements StoreClient {
@@ -82,13 +84,13 @@ export class Engine implements StoreClient {
   /** Inodes that {@link stray} was given. */
   readonly #strays: Vnode[] = [];
 
-  constructor(store: Store, { vnodeLimit, extentBlocks = 0, immediate }: EngineTuning) {
+  constructor(store: Store, { vnodeLimit, extentBlocks = 0, immediate, memory }: EngineTuning) {
     this.store = store;
     this.cow = new Cow(store);
     this.maps = new FileMaps(store, this.cow);
     this.trees = new KeyedTrees(store, this.cow);
     this.iomapOps = new VolumeIomapOps();
-    this.pool = new BufferPool(store.blocks, this.iomapOps, { immediate });
+    this.pool = new BufferPool(store.blocks, this.iomapOps, { immediate, memory });
     this.table = new VnodeTable(this.pool, this.iomapOps, vnodeLimit);
     this.inodes = new Inodes(store, this.cow, this.trees, this.table);
     this.directories = new Directories(store, this.trees);

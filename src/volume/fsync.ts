@@ -33,6 +33,8 @@ export class Fsync extends PlannedOperation<void> {
 
   protected override prepare(plan: Plan): void {
     const vnode = this.#vnode;
+    const { pool } = this.#engine;
+    if (pool.views.size > 0 && !this.#settled(plan)) return;
     if (this.#waits?.done === false) {
       plan.follow(this.#waits);
       return;
@@ -44,7 +46,7 @@ export class Fsync extends PlannedOperation<void> {
       this.#cuts = vnode.cuts;
     }
     if (this.#waits === undefined && !vnode.logged && !this.#tellData()) {
-      this.#waits = new Writeback(this.#engine.pool, { only: (file) => file === vnode });
+      this.#waits = new Writeback(pool, { only: (file) => file === vnode });
       plan.follow(this.#waits);
     } else if (!this.#flushing) {
       const { store, records } = this.#engine;
@@ -53,6 +55,15 @@ export class Fsync extends PlannedOperation<void> {
       this.#target = store.log.operation;
       this.#waits = store.flushLog();
     }
+  }
+
+  /** What is stored in views of the file is in the file. @throws {FilesystemError} `ENOSPC` */
+  #settled(plan: Plan): boolean {
+    if (!this.#engine.pool.settled(plan, (file) => file === this.#vnode)) return false;
+    for (const { failure } of this.#vnode.viewsIn(0, Number.POSITIVE_INFINITY)) {
+      if (failure !== undefined) throw failure;
+    }
+    return true;
   }
 
   /** Little data goes into the log, unless the file is so small that its inode takes it. */

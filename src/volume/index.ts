@@ -18,7 +18,7 @@ export {
 } from '../store/index.ts';
 export { assembleEngine, type EngineOptions, type VolumeParts } from './assemble.ts';
 export { ReadExtended } from './attributes.ts';
-export { checkFile, WriteFile, WriteFileDirect } from './data.ts';
+export { checkFile, Told, WriteFile, WriteFileDirect } from './data.ts';
 export { type Comparer, Dedupe, type DedupeResult } from './dedupe.ts';
 export {
   CompareDirectories,

@@ -98,6 +98,8 @@ export class Shift extends PlannedOperation<void> {
       return;
     }
     checkWritable(vnode);
+    // Before the file is locked: a copy out wants the same lock.
+    if (!pool.settled(plan, (file) => file === vnode)) return;
     if (!vnode.lock.acquire(this, EVERYTHING, plan)) return;
     if (!vnode.cowLock.free(this, EVERYTHING, plan)) return;
     if (this.#phase === 'begin') this.#check();
@@ -193,6 +195,7 @@ export class Shift extends PlannedOperation<void> {
     const { cow } = this.#engine;
     const vnode = this.#vnode;
     const other = this.#other as Vnode;
+    vnode.revokeViews(this.#first * BLOCK_SIZE, Number.POSITIVE_INFINITY, 'replaced');
     // While the log is replayed the number stays free: what was done meanwhile has it.
     if (!this.#engine.store.recovering) this.#engine.takeInode(other.ino);
     other.kind = InodeKind.FILE;

@@ -1,0 +1,129 @@
+/**
+ * Copy out: what is stored in a staged view is written to its file, and the view brought up to date.
+ *
+ *   write    each run of stored bytes, as any write, in one turn
+ *   promise  space for the whole view again; without it, it is revoked (Z2)
+ *   follow   what the file has now is in the view, but for what was stored meanwhile
+ *
+ * A view that was revoked ends here. The range is locked from the first turn to the last.
+ */
+import {
+  BLOCK_SIZE,
+  errorCode,
+  type Plan,
+  PlannedOperation,
+  roundDown,
+  roundUp,
+} from '../base/index.ts';
+import { BufferedRead } from './read.ts';
+import type { StagedView } from './staged-view.ts';
+import { DirtyChunk } from './write.ts';
+
+/**
+ * Its result is what has kept it from writing, if the volume is full: everything is in the view
+ * still, and whoever did not ask for durability goes on without it.
+ */
+export class CopyOut extends PlannedOperation<Error | undefined> {
+  readonly shared = true;
+  readonly #view: StagedView;
+  readonly #chunk = new DirtyChunk();
+  readonly #read = new BufferedRead();
+  #data: Uint8Array | undefined;
+  /** Bytes of the view up to which nothing is to be written, and the run of this turn. */
+  #position = 0;
+  #run: { readonly from: number; readonly to: number } | undefined;
+  #full: Error | undefined;
+
+  constructor(view: StagedView) {
+    super();
+    this.#view = view;
+  }
+
+  protected override prepare(plan: Plan): void {
+    const { file, offset, end } = this.#view;
+    const range = {
+      start: roundDown(offset, BLOCK_SIZE),
+      end: roundUp(end, BLOCK_SIZE),
+      exclusive: true,
+    };
+    if (!file.lock.acquire(this, range, plan)) return;
+    this.#run = this.#nextRun();
+    if (this.#run !== undefined) {
+      this.#planWrite(this.#run, plan);
+      return;
+    }
+    if (this.#full !== undefined || this.#view.revoked !== undefined) return;
+    this.#promiseAgain(plan);
+    if (!plan.ready || this.#view.revoked !== undefined) return;
+    if (this.#data === undefined) {
+      this.#data = new Uint8Array(this.#view.length);
+      this.#read.begin(file, offset, this.#data.length, this.#data);
+    }
+    if (!this.#read.done) plan.follow(this.#read);
+  }
+
+  protected override apply(): boolean {
+    const view = this.#view;
+    if (this.#full === undefined && this.#run !== undefined) {
+      this.#write(this.#run);
+      return false;
+    }
+    if (this.#full === undefined && this.#data !== undefined) {
+      view.follow(this.#data.subarray(0, this.#read.result));
+    } else if (this.#full === undefined) {
+      view.drop();
+    }
+    view.failure = this.#full;
+    return this.finish(this.#full);
+  }
+
+  protected override release(): void {
+    const { file } = this.#view;
+    file.lock.release(this);
+    this.#chunk.cancel();
+    file.pool.blocks.unpin(this.plan);
+  }
+
+  /** The next stored bytes that are part of the file. */
+  #nextRun(): { from: number; to: number } | undefined {
+    const view = this.#view;
+    if (this.#data !== undefined || this.#full !== undefined) return undefined;
+    const last = Math.min(view.length, view.file.size - view.offset);
+    const from = view.nextChange(this.#position);
+    if (from >= last) return undefined;
+    return { from, to: view.endOfChange(from, Math.min(last, from + view.file.pool.chunkSize)) };
+  }
+
+  #planWrite({ from, to }: { from: number; to: number }, plan: Plan): void {
+    const { file, offset, promise } = this.#view;
+    promise.giveBack();
+    try {
+      this.#chunk.map(file, offset + from, offset + to, plan);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOSPC') throw error;
+      this.#full = error as Error;
+    }
+  }
+
+  #write({ from }: { from: number }): void {
+    const view = this.#view;
+    const to = this.#chunk.end - view.offset;
+    const part = view.take(from, to);
+    this.#chunk.write((bytes, start, at, length) => {
+      const skip = at - view.offset - from;
+      bytes.set(part.subarray(skip, skip + length), start);
+    });
+    view.keeper.wrote(view.offset + from, part);
+    this.#position = to;
+    view.file.pool.blocks.unpin(this.plan);
+  }
+
+  #promiseAgain(plan: Plan): void {
+    try {
+      this.#view.promise.take(plan);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOSPC') throw error;
+      this.#view.revoke('no space');
+    }
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * Staged view: a range of a file as memory that can be stored to.
+ *
+ * JavaScript has no page faults, so nobody is told when something is stored. What is stored through
+ * a view is therefore *staged*, as all of the CoW fork is: nobody sees it until it is copied out.
+ * That is a write of the bytes that have changed, and of no others, so that whoever else writes to
+ * the file keeps what he wrote. The view stays where it is and goes on.
+ *
+ *   copy out   before a clone, a snapshot, an fsync and a commit, and when the holder asks for it;
+ *              what others have written since the last time is in the view then, too
+ *   forget     what is punched or zeroed becomes zeros in the view, stored to or not
+ *   revoke     what it shows is cut off, moved or replaced, or the file is closed: the memory is
+ *              detached, which the holder sees at once. What was stored, and is still part of the
+ *              file, is copied out on the next of the occasions above
+ *
+ * Z1. A byte that differs from `#known`, which is what the file had when the view was brought up to
+ *     date, was stored by the holder.
+ * Z2. Space for every block of a view is promised while nothing is copied out. Where there is none
+ *     afterwards the view is revoked: all that was stored is in the file then.
+ */
+import type { Plan } from '../base/index.ts';
+import { CopyOut } from './copy-out.ts';
+import type { IomapFile } from './file.ts';
+import { MappingAnswer, MappingRequest, RequestFlag } from './mapping.ts';
+
+/** Why a view was revoked. */
+export type RevokeReason = 'truncated' | 'replaced' | 'closed' | 'no space';
+
+/** Who keeps the inode of a file that is viewed. */
+export interface ViewKeeper {
+  /** What a copy out has written, in the same turn. `data` is valid during the call only. */
+  wrote(position: number, data: Uint8Array): void;
+  /** The view has nothing more to do with the file. */
+  ended(): void;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const WORD = 8;
+
+export class StagedView {
+  readonly file: IomapFile;
+  readonly offset: number;
+  readonly length: number;
+  readonly keeper: ViewKeeper;
+  /** Told once, when the memory is detached. */
+  onRevoke: ((reason: RevokeReason) => void) | undefined;
+  readonly promise: Promised;
+  #bytes: Uint8Array;
+  readonly #known: Uint8Array;
+  readonly #settledFor = new WeakSet<Plan>();
+  #sequences: readonly [number, number];
+  #copying: CopyOut | undefined;
+  #revoked: RevokeReason | undefined;
+  /** Why the last copy out has written less than was stored, if it has. */
+  failure: Error | undefined;
+
+  /** `bytes` is what the file has there, and becomes the view. */
+  constructor(promise: Promised, bytes: Uint8Array, keeper: ViewKeeper) {
+    const { file, offset } = promise;
+    this.file = file;
+    this.offset = offset;
+    this.length = bytes.length;
+    this.promise = promise;
+    this.keeper = keeper;
+    this.#bytes = bytes;
+    this.#known = bytes.slice();
+    this.#sequences = [file.dataSequence, file.cowSequence];
+    file.pool.views.add(this);
+  }
+
+  get end(): number {
+    return this.offset + this.length;
+  }
+
+  /** What to store to; nothing once it is revoked. */
+  get bytes(): Uint8Array {
+    return this.#revoked === undefined ? this.#bytes : NO_BYTES;
+  }
+
+  /** Why it was revoked, if it was. */
+  get revoked(): RevokeReason | undefined {
+    return this.#revoked;
+  }
+
+  /** True if the file and the view may differ. */
+  get isBehind(): boolean {
+    const [data, cow] = this.#sequences;
+    const { dataSequence, cowSequence } = this.file;
+    return data !== dataSequence || cow !== cowSequence || this.nextChange(0) < this.length;
+  }
+
+  /** The operation after which the file has what is stored now, and the view what the file has. */
+  copyOut(): CopyOut {
+    if (this.#copying === undefined || this.#copying.done) this.#copying = new CopyOut(this);
+    return this.#copying;
+  }
+
+  /**
+   * A plan follows one copy out, and no other later: it may hold by then what that would wait for.
+   * What is stored while it waits is for the next who asks.
+   */
+  settle(plan: Plan): void {
+    if (this.#settledFor.has(plan)) return;
+    this.#settledFor.add(plan);
+    if (this.#revoked !== undefined || this.isBehind) plan.follow(this.copyOut());
+  }
+
+  /** Bytes `start` to `end` of the file are zeros now: what was stored there is forgotten. */
+  forget(start: number, end: number): void {
+    const from = Math.max(0, start - this.offset);
+    const to = Math.min(end - this.offset, this.length);
+    if (to <= from) return;
+    this.#bytes.fill(0, from, to);
+    this.#known.fill(0, from, to);
+  }
+
+  /** Nothing is left of it that the file should have. */
+  drop(): void {
+    this.promise.giveBack();
+    if (this.file.pool.views.delete(this)) this.keeper.ended();
+  }
+
+  /** Detaches the memory from the holder, and keeps it until it is copied out. */
+  revoke(reason: RevokeReason): void {
+    if (this.#revoked !== undefined) return;
+    this.#bytes = detached(this.#bytes);
+    this.#revoked = reason;
+    this.onRevoke?.(reason);
+  }
+
+  /** First byte from `at` on that was stored; the length, if none was. */
+  nextChange(at: number): number {
+    const [bytes, known] = [this.#bytes, this.#known];
+    const [words, knownWords] = [wordsOf(bytes), wordsOf(known)];
+    let i = at;
+    while (i < this.length) {
+      // Mostly nothing was stored: whole words are passed over.
+      if (i % WORD === 0) {
+        let word = i / WORD;
+        while (word < words.length && words[word] === knownWords[word]) word++;
+        i = word * WORD;
+        if (i >= this.length) break;
+      }
+      if (bytes[i] !== known[i]) return i;
+      i++;
+    }
+    return this.length;
+  }
+
+  /** Where what was stored from `at` on ends, at `limit` at the latest. */
+  endOfChange(at: number, limit: number): number {
+    const [bytes, known] = [this.#bytes, this.#known];
+    let i = at;
+    while (i < limit && bytes[i] !== known[i]) i++;
+    return i;
+  }
+
+  /** The stored bytes from `from` to `to`, which the file gets now. */
+  take(from: number, to: number): Uint8Array {
+    const part = this.#bytes.slice(from, to);
+    this.#known.set(part, from);
+    return part;
+  }
+
+  /** The file has `data` there: what nobody has stored to since is the same in the view. */
+  follow(data: Uint8Array): void {
+    const [bytes, known] = [this.#bytes, this.#known];
+    for (let i = 0; i < data.length; i++) {
+      const now = data[i] as number;
+      if (bytes[i] === known[i]) bytes[i] = now;
+      known[i] = now;
+    }
+    this.#sequences = [this.file.dataSequence, this.file.cowSequence];
+  }
+}
+
+/** What of a staged view is promised by the filesystem: the destination of all its blocks. */
+export class Promised {
+  readonly file: IomapFile;
+  readonly offset: number;
+  readonly length: number;
+  readonly #request = new MappingRequest();
+  readonly #answer = new MappingAnswer();
+  #held = false;
+
+  constructor(file: IomapFile, offset: number, length: number) {
+    this.file = file;
+    this.offset = offset;
+    this.length = length;
+  }
+
+  /** True if it is held; otherwise the plan has needs. @throws {FilesystemError} `ENOSPC`, ... */
+  take(plan: Plan): boolean {
+    if (this.#held) return true;
+    const request = this.#request;
+    request.offset = this.offset;
+    request.length = this.length;
+    request.flag = RequestFlag.WRITE;
+    request.edges = 0;
+    this.#answer.clear();
+    this.#held = this.file.ops.begin(this.file, request, this.#answer, plan);
+    return this.#held;
+  }
+
+  giveBack(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    const nothing = { written: 0, newBlocks: 0, newFolios: 0 };
+    this.file.ops.end(this.file, this.#request, this.#answer, nothing);
+  }
+}
+
+/** The words of a buffer, the last bytes of one that is not a multiple left out. */
+function wordsOf({ buffer, length }: Uint8Array): BigUint64Array {
+  return new BigUint64Array(buffer, 0, Math.floor(length / WORD));
+}
+
+/** The same memory, which the holder of `bytes` has no longer. */
+function detached(bytes: Uint8Array): Uint8Array {
+  const { buffer } = structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
+  return new Uint8Array(buffer);
+}
