@@ -21,6 +21,7 @@ const CASES = [
   'clone-directory',
   'random-read',
   'overwrite',
+  'views',
   'edges',
   'turns',
   'durability',

@@ -1,5 +1,6 @@
 /**
- * Copy out: what is stored in a staged view is written to its file, and the view brought up to date.
+ * Copy out: what is stored in a staged view is written to its file, and the view brought up to
+ * date.
  *
  *   write    each run of stored bytes, as any write, in one turn
  *   promise  space for the whole view again; without it, it is revoked (Z2)
@@ -33,6 +34,8 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
   #position = 0;
   #run: { readonly from: number; readonly to: number } | undefined;
   #full: Error | undefined;
+  /** Whether others may have written to the file before the range was locked. */
+  #isBehind: boolean | undefined;
 
   constructor(view: StagedView) {
     super();
@@ -47,6 +50,8 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
       exclusive: true,
     };
     if (!file.lock.acquire(this, range, plan)) return;
+    // What it writes itself changes the file too, and is in the view.
+    this.#isBehind ??= this.#view.isBehind;
     this.#run = this.#nextRun();
     if (this.#run !== undefined) {
       this.#planWrite(this.#run, plan);
@@ -54,7 +59,7 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
     }
     if (this.#full !== undefined || this.#view.revoked !== undefined) return;
     this.#promiseAgain(plan);
-    if (!plan.ready || this.#view.revoked !== undefined) return;
+    if (!plan.ready || this.#view.revoked !== undefined || !this.#isBehind) return;
     if (this.#data === undefined) {
       this.#data = new Uint8Array(this.#view.length);
       this.#read.begin(file, offset, this.#data.length, this.#data);
@@ -70,6 +75,8 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
     }
     if (this.#full === undefined && this.#data !== undefined) {
       view.follow(this.#data.subarray(0, this.#read.result));
+    } else if (this.#full === undefined && view.revoked === undefined) {
+      view.upToDate();
     } else if (this.#full === undefined) {
       view.drop();
     }

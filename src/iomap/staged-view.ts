@@ -35,7 +35,7 @@ export interface ViewKeeper {
 }
 
 const NO_BYTES = new Uint8Array(0);
-const WORD = 8;
+const WORD = 4;
 
 export class StagedView {
   readonly file: IomapFile;
@@ -82,11 +82,10 @@ export class StagedView {
     return this.#revoked;
   }
 
-  /** True if the file and the view may differ. */
+  /** True if the file may have changed since the view was brought up to date. */
   get isBehind(): boolean {
     const [data, cow] = this.#sequences;
-    const { dataSequence, cowSequence } = this.file;
-    return data !== dataSequence || cow !== cowSequence || this.nextChange(0) < this.length;
+    return data !== this.file.dataSequence || cow !== this.file.cowSequence;
   }
 
   /** The operation after which the file has what is stored now, and the view what the file has. */
@@ -102,7 +101,8 @@ export class StagedView {
   settle(plan: Plan): void {
     if (this.#settledFor.has(plan)) return;
     this.#settledFor.add(plan);
-    if (this.#revoked !== undefined || this.isBehind) plan.follow(this.copyOut());
+    const changed = this.isBehind || this.nextChange(0) < this.length;
+    if (this.#revoked !== undefined || changed) plan.follow(this.copyOut());
   }
 
   /** Bytes `start` to `end` of the file are zeros now: what was stored there is forgotten. */
@@ -165,11 +165,23 @@ export class StagedView {
   /** The file has `data` there: what nobody has stored to since is the same in the view. */
   follow(data: Uint8Array): void {
     const [bytes, known] = [this.#bytes, this.#known];
+    const [words, knownWords] = [wordsOf(data), wordsOf(known)];
     for (let i = 0; i < data.length; i++) {
+      if (i % WORD === 0) {
+        let word = i / WORD;
+        while (word < words.length && words[word] === knownWords[word]) word++;
+        i = word * WORD;
+        if (i >= data.length) break;
+      }
       const now = data[i] as number;
       if (bytes[i] === known[i]) bytes[i] = now;
       known[i] = now;
     }
+    this.upToDate();
+  }
+
+  /** The view and the file are the same, but for what is stored. */
+  upToDate(): void {
     this.#sequences = [this.file.dataSequence, this.file.cowSequence];
   }
 }
@@ -211,8 +223,8 @@ export class Promised {
 }
 
 /** The words of a buffer, the last bytes of one that is not a multiple left out. */
-function wordsOf({ buffer, length }: Uint8Array): BigUint64Array {
-  return new BigUint64Array(buffer, 0, Math.floor(length / WORD));
+function wordsOf({ buffer, byteOffset, length }: Uint8Array): Uint32Array {
+  return new Uint32Array(buffer, byteOffset, Math.floor(length / WORD));
 }
 
 /** The same memory, which the holder of `bytes` has no longer. */

@@ -327,7 +327,7 @@ describe('a view that is stored to', () => {
     await schedule.run(work());
   });
 
-  it('on a slow device is copied out once for whoever waits, and waits for nobody that waits', async () => {
+  it('is copied out once for whoever waits, and waits for nobody that waits', async () => {
     const schedule = new Schedule(new Random(3));
     const device = new SlowDevice(new MemoryDevice({ size: 16 * MIB }), { schedule });
     const volume = await schedule.run(Volume.open(device, { ...COMMON, create: true }));
