@@ -17,6 +17,10 @@ export const constants = {
   O_APPEND: 0o2000,
   O_NONBLOCK: 0o4000,
   O_DSYNC: 0o10000,
+  /**
+   * Past the cache, at any offset and of any length; what is appended goes through it. A write that
+   * lies in one aligned range of {@link ATOMIC_WRITE_MAX} bytes is atomic.
+   */
   O_DIRECT: 0o40000,
   O_DIRECTORY: 0o200000,
   O_NOFOLLOW: 0o400000,

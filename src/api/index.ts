@@ -4,7 +4,8 @@
  */
 
 export type { ScrubProgress, ScrubReport } from '../check/index.ts';
-export type { TracedMapping, TraceEvent, Tracer } from '../iomap/index.ts';
+export type { RevokeReason, TracedMapping, TraceEvent, Tracer } from '../iomap/index.ts';
+export { ATOMIC_WRITE_MAX } from '../iomap/index.ts';
 export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
 export { ExtentFlag } from '../volume/index.ts';
 export type { DefragReport } from './calls/defrag.ts';

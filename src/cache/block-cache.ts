@@ -292,6 +292,8 @@ export class BlockCache {
 
   /** Lets go of everything that was loaded for `plan`. */
   unpin(plan: Plan): void {
+    // Mostly there are none, and setting a length is a call into the runtime.
+    if (plan.pinned.length === 0) return;
     for (const frame of plan.pinned) {
       this.#frames[frame * STRIDE + STATE] = (this.#frames[frame * STRIDE + STATE] as number) - PIN;
       if (this.#isPinned(frame)) continue;

@@ -57,8 +57,9 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
   #start = 0;
   #position = 0;
   #end = 0;
-  /** The part under way: byte after its last, and whether space for it is promised. */
+  /** The part under way: byte after its last, its blocks, and whether space for it is promised. */
   #partEnd = 0;
+  readonly #blocks = { start: 0, end: 0, exclusive: true };
   #reserved = false;
   #small = false;
   /** Blocks and folios of the part that had no promise. */
@@ -132,8 +133,10 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
   #reserve(plan: Plan): void {
     const file = this.#file;
     const { ops } = file.pool;
-    const all = { start: this.#start, end: this.#end, exclusive: true };
-    if (!file.lock.acquire(this, rounded(all), plan)) return;
+    const all = this.#blocks;
+    all.start = roundDown(this.#start, BLOCK_SIZE);
+    all.end = roundUp(this.#end, BLOCK_SIZE);
+    if (!file.lock.acquire(this, all, plan)) return;
     this.#partEnd = Math.min(
       this.#end,
       roundDown(this.#position, ATOMIC_WRITE_MAX) + ATOMIC_WRITE_MAX,
@@ -157,7 +160,9 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
       this.#partEnd = this.#answer.destination.end;
       request.edges &= ~Edge.TAIL;
     }
-    const part = rounded({ start: this.#position, end: this.#partEnd, exclusive: true });
+    const part = this.#blocks;
+    part.start = roundDown(this.#position, BLOCK_SIZE);
+    part.end = roundUp(this.#partEnd, BLOCK_SIZE);
     this.#head = this.#old(Edge.HEAD, part.start, plan);
     this.#tail = this.#old(Edge.TAIL, part.end - BLOCK_SIZE, plan);
     file.cowLock.free(this, part, plan);
@@ -209,7 +214,7 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
   #place(): false {
     const file = this.#file;
     const { pool } = file;
-    const part = rounded({ start: this.#position, end: this.#partEnd, exclusive: true });
+    const part = this.#blocks;
     assert(file.cowLock.acquire(this, part, this.plan), 'the range was free in this turn');
     const moved = this.#answer.moved;
     const taken = moved !== undefined && takeInline(file, moved) ? 1 : 0;
@@ -230,16 +235,17 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
       placement.count = fresh.blocks - done;
       pool.ops.place(file, offset, placement.count, placement);
       const { block, count } = placement;
+      const all = count === fresh.blocks;
       this.#ioends.push({
         file,
         offset,
         frames: NO_FRAMES,
-        checksums: checksums.subarray(done, done + count),
+        checksums: all ? checksums : checksums.subarray(done, done + count),
         size: file.size,
         block,
         folios: done === 0 ? fresh.folios : 0,
       });
-      const buffers = cut(bytes, done * BLOCK_SIZE, (done + count) * BLOCK_SIZE);
+      const buffers = all ? bytes : cut(bytes, done * BLOCK_SIZE, (done + count) * BLOCK_SIZE);
       this.#io.push(new PlainIo('write', block * BLOCK_SIZE, buffers));
       this.#tell('place', offset, count, block);
     }
@@ -277,7 +283,8 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     const { seed } = this.#file.pool.blocks;
     let i = 0;
     for (const part of bytes) {
-      for (let at = 0; at < part.length; at += BLOCK_SIZE) {
+      if (part.length === BLOCK_SIZE) sums[i++] = checksum32(part, seed);
+      for (let at = 0; part.length > BLOCK_SIZE && at < part.length; at += BLOCK_SIZE) {
         sums[i++] = checksum32(part.subarray(at, at + BLOCK_SIZE), seed);
       }
     }
@@ -288,7 +295,7 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
   #complete(): void {
     const file = this.#file;
     const { ops, blocks } = file.pool;
-    const part = rounded({ start: this.#position, end: this.#partEnd, exclusive: true });
+    const part = this.#blocks;
     this.wrote(this.#position, this.#partEnd - this.#position);
     const dropped = file.dropDirty(part.start, part.end);
     for (const ioend of this.#ioends) {
@@ -322,15 +329,6 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     const [length, address] = [count * BLOCK_SIZE, block * BLOCK_SIZE];
     this.#file.pool.trace?.({ event, file: this.#file.id, offset, length, address });
   }
-}
-
-/** The blocks that a range touches. */
-function rounded<Range extends { start: number; end: number }>(range: Range): Range {
-  return {
-    ...range,
-    start: roundDown(range.start, BLOCK_SIZE),
-    end: roundUp(range.end, BLOCK_SIZE),
-  };
 }
 
 /** Bytes `from` to `to` of several buffers, taken as one. */

@@ -95,7 +95,11 @@ export class BufferPool {
    * if the plan follows that.
    */
   settled(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
-    for (const view of this.views) if (only === undefined || only(view.file)) view.settle(plan);
+    const views = [...this.views].filter((view) => only === undefined || only(view.file));
+    const changed = new Set<IomapFile>();
+    for (const view of views) if (view.asks(plan)) changed.add(view.file);
+    // What one of them has stored, the others are to show.
+    for (const view of views) if (changed.has(view.file)) plan.follow(view.copyOut());
     return plan.after.length === 0;
   }
 
@@ -218,25 +222,42 @@ export abstract class IomapFile implements FolioOwner {
    * may be under writeback. Returns how many blocks and how many folios are dirty no longer.
    */
   dropDirty(from: number, to = Number.POSITIVE_INFINITY): { blocks: number; folios: number } {
-    const { folios, blocks } = this.pool;
+    const { folios } = this.pool;
     const dropped = { blocks: 0, folios: 0 };
-    let next = this.firstFolio;
-    while (next !== NO_FOLIO) {
-      const folio = next;
-      next = folios.nextOf(folio);
-      const start = (folios.index[folio] as number) * FOLIO_SIZE;
-      if (start + FOLIO_SIZE <= from || start >= to) continue;
-      for (let i = 0; i < FOLIO_BLOCKS; i++) {
-        const at = start + i * BLOCK_SIZE;
-        if (at < from || at >= to || folios.frame(folio, i) === NO_FRAME) continue;
-        if (folios.clearDirty(folio, i)) dropped.folios++;
-        blocks.give(folios.detach(folio, i));
-        dropped.blocks++;
+    const [first, end] = [Math.floor(from / FOLIO_SIZE), Math.ceil(to / FOLIO_SIZE)];
+    if (end - first < this.folioCount) {
+      for (let index = first; index < end; index++) {
+        const folio = folios.find(this, index);
+        if (folio !== NO_FOLIO) this.#dropIn(folio, from, to, dropped);
       }
-      if (folios.uptodate[folio] === 0) folios.remove(folio);
+    } else {
+      for (let next = this.firstFolio; next !== NO_FOLIO; ) {
+        const folio = next;
+        next = folios.nextOf(folio);
+        this.#dropIn(folio, from, to, dropped);
+      }
     }
     this.pool.dirtyBlocks -= dropped.blocks;
     this.cowSequence++;
     return dropped;
+  }
+
+  #dropIn(
+    folio: Folio,
+    from: number,
+    to: number,
+    dropped: { blocks: number; folios: number },
+  ): void {
+    const { folios, blocks } = this.pool;
+    const start = (folios.index[folio] as number) * FOLIO_SIZE;
+    if (start + FOLIO_SIZE <= from || start >= to) return;
+    for (let i = 0; i < FOLIO_BLOCKS; i++) {
+      const at = start + i * BLOCK_SIZE;
+      if (at < from || at >= to || folios.frame(folio, i) === NO_FRAME) continue;
+      if (folios.clearDirty(folio, i)) dropped.folios++;
+      blocks.give(folios.detach(folio, i));
+      dropped.blocks++;
+    }
+    if (folios.uptodate[folio] === 0) folios.remove(folio);
   }
 }

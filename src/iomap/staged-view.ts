@@ -95,14 +95,14 @@ export class StagedView {
   }
 
   /**
-   * A plan follows one copy out, and no other later: it may hold by then what that would wait for.
-   * What is stored while it waits is for the next who asks.
+   * True if there is something to be copied out, or to be shown, the first time that a plan asks.
+   * Later it may hold by then what a copy out would wait for; what is stored while it waits is for
+   * the next who asks.
    */
-  settle(plan: Plan): void {
-    if (this.#settledFor.has(plan)) return;
+  asks(plan: Plan): boolean {
+    if (this.#settledFor.has(plan)) return false;
     this.#settledFor.add(plan);
-    const changed = this.isBehind || this.nextChange(0) < this.length;
-    if (this.#revoked !== undefined || changed) plan.follow(this.copyOut());
+    return this.#revoked !== undefined || this.isBehind || this.nextChange(0) < this.length;
   }
 
   /** Bytes `start` to `end` of the file are zeros now: what was stored there is forgotten. */

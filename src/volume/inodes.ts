@@ -140,6 +140,16 @@ export class Inodes {
     this.#pushed(vnode);
   }
 
+  /**
+   * The blocks or the size of an inode have changed: its record is written if it has another layout
+   * now, and otherwise brought up to date when the txg closes. {@link planRewrite} was planned.
+   */
+  settle(vnode: Vnode): void {
+    const same = !vnode.has(InodeFlag.INLINE) && shapeFlags(vnode) === vnode.flags;
+    if (same) this.touch(vnode);
+    else this.rewrite(vnode);
+  }
+
   /** Puts the record of an inode into a tree: under a new key, or over the one it is taken by. */
   insert(vnode: Vnode, tree: VnodeTree, key: number, taken = false): void {
     vnode.holder = tree;

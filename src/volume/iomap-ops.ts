@@ -137,7 +137,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const vnode = file as Vnode;
     this.release(vnode, dropped);
     this.#written(vnode, size);
-    this.parts.inodes.rewrite(vnode);
+    this.parts.inodes.settle(vnode);
     if (vnode.logged) this.parts.records.sized(vnode, vnode.size);
   }
 
@@ -275,8 +275,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
       this.map(vnode, ioend.offset / BLOCK_SIZE, ioend.block, ioend.checksums);
     }
     this.release(vnode, { blocks: ioend.checksums.length, folios: ioend.folios });
-    inodes.touch(vnode);
-    inodes.rewrite(vnode);
+    inodes.settle(vnode);
     records.written(vnode, ioend);
   }
 
