@@ -73,6 +73,10 @@ const HARMS: readonly (readonly [title: string, harm: () => void])[] = [
       }),
   ],
   ['that data is not told', () => replace(LogRecords.prototype, 'written', nothing)],
+  [
+    'that data is thought to be told',
+    () => replace(LogRecords.prototype, 'tellData', () => () => true),
+  ],
   ['that sizes are not told', () => replace(LogRecords.prototype, 'sized', nothing)],
   [
     'that a record is left out',
