@@ -152,6 +152,8 @@ export class Driver {
     try {
       for (const other of [...plan.after]) this.#runOther(other);
     } catch (error) {
+      // On a slow device it goes on with the driver that waits for it.
+      if (!this.#device.sync && this.#running.has(operation)) throw error;
       operation.fail(error as Error);
       return;
     }
