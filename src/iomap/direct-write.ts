@@ -11,10 +11,12 @@
  * offset and any length will do: what an edge lacks is copied from its source, be that dirty data,
  * a block of the device, bytes in the inode, or nothing.
  *
- * E1. From the first turn to the last the range is held in the file's lock, and from place to
- *     complete in its CoW lock: what is dirty in the range stays what it is until it is replaced.
+ * E1. From the first turn to the last the range is held in the file's lock, and each part in its
+ *     CoW lock from place to complete: what is dirty there stays what it is until it is replaced.
  * E2. Checksums are of the bytes that the device is given. Where a transfer outlives the turn, or
  *     others may change the memory within it, these are a copy.
+ * E3. What is on its way is a part, an operation of its own (direct-part.ts). Who waits for data in
+ *     flight waits for no part to come: that one may have to wait for him.
  */
 import {
   assert,
@@ -28,8 +30,8 @@ import {
   roundDown,
   roundUp,
 } from '../base/index.ts';
-import { FOLIO_SIZE } from '../cache/index.ts';
-import type { InFlight, IomapFile } from './file.ts';
+import { DirectPart } from './direct-part.ts';
+import type { IomapFile } from './file.ts';
 import { Edge, MappingAnswer, MappingRequest, MappingType, RequestFlag } from './mapping.ts';
 import { wantMapped } from './read.ts';
 import { traceMap } from './trace.ts';
@@ -39,6 +41,12 @@ import type { Ioend, Placement } from './writeback.ts';
 /** Bytes, from a multiple of the block size on, that become visible, and durable, all at once. */
 export const ATOMIC_WRITE_MAX = 16 * 1024 * 1024;
 
+/**
+ * Blocks for which the promise of a folio suffices: they are mapped in one turn, and the nodes that
+ * map them are changed once.
+ */
+const SPAN_BLOCKS = 256;
+
 const NO_FRAMES: readonly [] = [];
 const NO_BYTES = new Uint8Array(0);
 
@@ -46,7 +54,7 @@ const NO_BYTES = new Uint8Array(0);
  * Writes `data` at `position`; its result is the bytes written. A write that lies in one aligned
  * range of {@link ATOMIC_WRITE_MAX} bytes is atomic; of a longer one each such part is.
  */
-export class DirectWrite extends PlannedOperation<number> implements InFlight {
+export class DirectWrite extends PlannedOperation<number> {
   readonly #request = new MappingRequest();
   readonly #answer = new MappingAnswer();
   /** What is so little that it goes into the inode becomes dirty data instead. */
@@ -62,12 +70,10 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
   readonly #blocks = { start: 0, end: 0, exclusive: true };
   #reserved = false;
   #small = false;
-  /** Blocks and folios of the part that had no promise. */
-  readonly #fresh = { blocks: 0, folios: 0 };
   #head: Uint8Array = NO_BYTES;
   #tail: Uint8Array = NO_BYTES;
-  #ioends: Ioend[] = [];
-  #io: PlainIo[] = [];
+  /** What is on its way. */
+  #part: DirectPart | undefined;
 
   /** Makes the operation ready to run, again. */
   begin(file: IomapFile, position: number, data: Uint8Array, from = 0, length = data.length): this {
@@ -81,31 +87,19 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     return this;
   }
 
-  /** Its data is the caller's again if it fails, and nobody else's. */
-  get failed(): false {
-    return false;
-  }
-
-  touches(only: ((file: IomapFile) => boolean) | undefined): boolean {
-    return this.#ioends.length > 0 && (only === undefined || only(this.#file));
-  }
-
   protected override prepare(plan: Plan): void {
     if (this.#position === this.#end) return;
-    const { ops } = this.#file.pool;
-    if (this.#ioends.length === 0) {
-      this.#reserve(plan);
-      return;
-    }
-    for (const io of this.#io) if (!io.finished) plan.need(io);
-    if (plan.ready) ops.planCompleteAll(this.#ioends, plan);
+    const part = this.#part;
+    if (part === undefined) this.#reserve(plan);
+    else if (!part.done) plan.follow(part);
+    else if (part.error !== undefined) throw part.error;
   }
 
   protected override apply(): boolean {
     if (this.#position === this.#end) return this.finish(this.#end - this.#start);
     if (this.#small) this.#writeSmall();
-    else if (this.#ioends.length === 0) return this.#place();
-    else this.#complete();
+    else if (this.#part === undefined) return this.#place();
+    this.#part = undefined;
     this.#file.pool.blocks.unpin(this.plan);
     this.#position = this.#partEnd;
     return this.#position < this.#end ? false : this.finish(this.#end - this.#start);
@@ -119,10 +113,8 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
   }
 
   protected override release(): void {
-    const { pool, lock, cowLock } = this.#file;
-    pool.active.delete(this);
+    const { pool, lock } = this.#file;
     lock.release(this);
-    cowLock.release(this);
     this.#chunk.cancel();
     if (this.plan.pinned.length > 0) pool.blocks.unpin(this.plan);
   }
@@ -151,6 +143,7 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     request.length = this.#partEnd - this.#position;
     request.flag = RequestFlag.WRITE;
     request.edges = this.#edges();
+    request.whole = true;
     this.#answer.clear();
     if (!file.ops.begin(file, request, this.#answer, plan)) return;
     this.#reserved = true;
@@ -167,6 +160,8 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     this.#tail = this.#old(Edge.TAIL, part.end - BLOCK_SIZE, plan);
     file.cowLock.free(this, part, plan);
     if (plan.ready) ops.planPlace((part.end - part.start) / BLOCK_SIZE, plan);
+    // Later nobody can make room for the nodes: a commit would wait for this very part.
+    if (plan.ready) file.pool.blocks.room(plan, plan.blocks + 1);
     if (!plan.ready) this.#unreserve();
   }
 
@@ -210,46 +205,51 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     this.wrote(this.#position, this.#partEnd - this.#position);
   }
 
-  /** Takes the promise, finds places, and makes the transfers. */
+  /** Takes the promise, finds places, and sends the part on its way. */
   #place(): false {
     const file = this.#file;
     const { pool } = file;
-    const part = this.#blocks;
-    assert(file.cowLock.acquire(this, part, this.plan), 'the range was free in this turn');
+    const range = { ...this.#blocks };
+    const [from, end] = [this.#position, this.#partEnd];
     const moved = this.#answer.moved;
     const taken = moved !== undefined && takeInline(file, moved) ? 1 : 0;
-    const fresh = this.#fresh;
-    fresh.blocks = (part.end - part.start) / BLOCK_SIZE;
-    fresh.folios = Math.ceil(part.end / FOLIO_SIZE) - Math.floor(part.start / FOLIO_SIZE);
+    const count = (range.end - range.start) / BLOCK_SIZE;
+    const span = SPAN_BLOCKS * BLOCK_SIZE;
+    const folios = Math.ceil(range.end / span) - Math.floor(range.start / span);
     this.#reserved = false;
     file.ops.end(file, this.#request, this.#answer, {
       written: 0,
-      newBlocks: fresh.blocks + (moved === undefined ? 0 : 1),
-      newFolios: fresh.folios + taken,
+      newBlocks: count + (moved === undefined ? 0 : 1),
+      newFolios: folios + taken,
     });
-    const bytes = this.#bytes(part);
-    const checksums = this.#sums(bytes, fresh.blocks);
+    const bytes = this.#bytes(range);
+    const checksums = this.#sums(bytes, count);
+    const ioends: Ioend[] = [];
+    const io: PlainIo[] = [];
     const placement: Placement = { block: 0 as Block, count: 0 };
-    for (let done = 0; done < fresh.blocks; done += placement.count) {
-      const offset = part.start + done * BLOCK_SIZE;
-      placement.count = fresh.blocks - done;
+    for (let done = 0; done < count; done += placement.count) {
+      const offset = range.start + done * BLOCK_SIZE;
+      placement.count = count - done;
       pool.ops.place(file, offset, placement.count, placement);
-      const { block, count } = placement;
-      const all = count === fresh.blocks;
-      this.#ioends.push({
+      const stop = done + placement.count;
+      const all = placement.count === count;
+      ioends.push({
         file,
         offset,
         frames: NO_FRAMES,
-        checksums: all ? checksums : checksums.subarray(done, done + count),
+        checksums: all ? checksums : checksums.subarray(done, stop),
         size: file.size,
-        block,
-        folios: done === 0 ? fresh.folios : 0,
+        block: placement.block,
+        folios: done === 0 ? folios : 0,
       });
-      const buffers = all ? bytes : cut(bytes, done * BLOCK_SIZE, (done + count) * BLOCK_SIZE);
-      this.#io.push(new PlainIo('write', block * BLOCK_SIZE, buffers));
-      this.#tell('place', offset, count, block);
+      const buffers = all ? bytes : cut(bytes, done * BLOCK_SIZE, stop * BLOCK_SIZE);
+      io.push(new PlainIo('write', placement.block * BLOCK_SIZE, buffers));
     }
-    pool.active.add(this);
+    this.#part = new DirectPart({ file, range, end, ioends, io }, () =>
+      this.wrote(from, end - from),
+    );
+    const held = file.cowLock.acquire(this.#part, range, this.plan);
+    assert(held, 'the range was free in this turn');
     return false;
   }
 
@@ -291,43 +291,12 @@ export class DirectWrite extends PlannedOperation<number> implements InFlight {
     return sums;
   }
 
-  /** The map names the runs, and what was dirty in their range is gone. */
-  #complete(): void {
-    const file = this.#file;
-    const { ops, blocks } = file.pool;
-    const part = this.#blocks;
-    this.wrote(this.#position, this.#partEnd - this.#position);
-    const dropped = file.dropDirty(part.start, part.end);
-    for (const ioend of this.#ioends) {
-      const { block, checksums, offset } = ioend;
-      for (let i = 0; i < checksums.length; i++) blocks.forget(((block as number) + i) as Block);
-      ops.complete(ioend);
-      this.#tell('complete', offset, checksums.length, block as Block);
-    }
-    file.dataSequence++;
-    this.#ioends = [];
-    this.#io = [];
-    ops.replaced(file, this.#partEnd, dropped);
-    file.pool.active.delete(this);
-    file.cowLock.release(this);
-  }
-
   /** Gives back the promise, and the places. */
   #cancel(): void {
     this.#unreserve();
     this.#chunk.cancel();
-    for (const ioend of this.#ioends) {
-      const { block, checksums, offset, folios } = ioend;
-      this.#file.pool.ops.cancel(ioend, { blocks: checksums.length, folios });
-      this.#tell('cancel', offset, checksums.length, block as Block);
-    }
-    this.#ioends = [];
-    this.#io = [];
-  }
-
-  #tell(event: 'place' | 'complete' | 'cancel', offset: number, count: number, block: Block): void {
-    const [length, address] = [count * BLOCK_SIZE, block * BLOCK_SIZE];
-    this.#file.pool.trace?.({ event, file: this.#file.id, offset, length, address });
+    if (this.#part?.done === false) this.#part.abandon();
+    this.#part = undefined;
   }
 }
 

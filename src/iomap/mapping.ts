@@ -103,6 +103,8 @@ export class MappingRequest {
   flag: RequestFlag = RequestFlag.READ;
   /** Bits of {@link Edge}: which blocks need a source. Writes only. */
   edges = 0;
+  /** All of it will be mapped in one turn, if at all: a direct write. */
+  whole = false;
 }
 
 /**

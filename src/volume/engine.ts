@@ -275,7 +275,9 @@ export class Engine implements StoreClient {
   #relieve(asker: Plan): Operation<unknown> | undefined {
     // On a volume that is read-only nothing can be written to make room.
     if (this.store.readOnly) return undefined;
-    if (this.pool.dirtyBlocks > 0) return this.pool.relief(asker);
+    // A commit would wait for what is in flight, and that may be who asks.
+    const { dirtyBlocks, active } = this.pool;
+    if (dirtyBlocks > 0 || active.size > 0) return this.pool.relief(asker);
     return this.hasChanges || this.store.isCommitting ? this.store.commit() : undefined;
   }
 }

@@ -21,10 +21,12 @@ import {
   type Plan,
   roundDown,
 } from '../base/index.ts';
+import { FOLIO_BLOCKS } from '../cache/index.ts';
 import {
   depthFor,
   INLINE_MAX,
   InodeKind,
+  MAP_FANOUT,
   RECORD_MAX,
   SLOT_WORDS,
   SlotKind,
@@ -103,7 +105,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     if ((edges & Edge.TAIL) !== 0) known = this.#edge(vnode, tailStart, answer, plan) && known;
     if (!known) return false;
     this.#moveInline(vnode, offset, length, answer);
-    if (!this.#promise(vnode, offset, length, answer, plan)) return false;
+    if (!this.#promise(vnode, request, answer, plan)) return false;
     answer.destination.set(MappingType.DELALLOC, headStart, span).flags = MappingFlag.NEW;
     return true;
   }
@@ -123,22 +125,25 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     vnode.folioCost = cost;
     vnode.promisedFolios += outcome.newFolios;
     store.space.promise(outcome.newBlocks, outcome.newFolios * cost + rise);
+    // What a direct write has reserved is nothing that anybody sees. What its unwritten blocks were
+    // promised stays theirs until they are mapped: it may fail.
+    if (outcome.written === 0) return;
     inodes.claim(vnode);
     if (promise.drawn > 0) {
-      const end = blocksFor(request.offset + (outcome.written || request.length));
+      const end = blocksFor(request.offset + outcome.written);
       this.parts.maps.unmark(vnode, { first: Math.floor(request.offset / BLOCK_SIZE), end });
       vnode.dataSequence++;
     }
-    // What a direct write has reserved is nothing that anybody sees.
-    if (outcome.written > 0) this.#written(vnode, request.offset + outcome.written);
+    this.#written(vnode, request.offset + outcome.written);
   }
 
   replaced(file: IomapFile, size: number, dropped: { blocks: number; folios: number }): void {
     const vnode = file as Vnode;
+    const before = vnode.size;
     this.release(vnode, dropped);
     this.#written(vnode, size);
     this.parts.inodes.settle(vnode);
-    if (vnode.logged) this.parts.records.sized(vnode, vnode.size);
+    this.parts.records.replaced(vnode, before);
   }
 
   /** Bytes were written up to `end`. The inode was claimed. */
@@ -313,14 +318,14 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   /** Promises the blocks of a write, and the nodes that will map them. */
   #promise(
     vnode: Vnode,
-    offset: number,
-    length: number,
+    { offset, length, whole }: MappingRequest,
     { promise }: MappingAnswer,
     plan: Plan,
   ): boolean {
     const { store } = this.parts;
     const blocks = blocksFor(offset + length) - Math.floor(offset / BLOCK_SIZE) + 1;
-    const folios = Math.ceil(blocks / 16) + 1;
+    // What is mapped in one turn changes each node once.
+    const folios = Math.ceil(blocks / (whole ? MAP_FANOUT : FOLIO_BLOCKS)) + (whole ? 2 : 1);
     const depth = Math.max(vnode.depth, depthFor(blocksFor(Math.max(vnode.size, offset + length))));
     const cost = Math.max(vnode.folioCost, 2 * depth + RECORD_COST);
     const rise = (cost - vnode.folioCost) * vnode.promisedFolios;

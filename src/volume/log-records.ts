@@ -184,6 +184,18 @@ export class LogRecords {
     this.#stamp(vnode);
   }
 
+  /**
+   * A direct write is complete; the file had `before` bytes. All of it is in the log or nothing is:
+   * where the log must not be told that the file is longer (H2), it is lost. It may be told if it
+   * knows as many bytes as there were, whichever version of them.
+   */
+  replaced(vnode: Vnode, before: number): void {
+    if (vnode.size === before) {
+      if (vnode.logged) this.sized(vnode, vnode.size);
+    } else if (vnode.logged || this.#sizeOf(vnode) >= before) this.sized(vnode, vnode.size);
+    else if (this.#store.log.isKeeping && this.#canName(vnode)) this.#store.log.lose();
+  }
+
   #canName(vnode: Vnode): boolean {
     if (!this.#store.log.isKeeping) return false;
     this.announce(vnode);
