@@ -25,7 +25,7 @@ import { MappingIterator } from './iterate.ts';
 import { type Mapping, MappingType, RequestFlag } from './mapping.ts';
 import { traceWait } from './trace.ts';
 
-const DATA_BLOCK = { name: 'data block' };
+export const DATA_BLOCK = { name: 'data block' };
 
 /** Bytes that are read ahead at first, and at the most; a small cache has less. */
 const WINDOW_MIN = 32 * 1024;
