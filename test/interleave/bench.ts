@@ -2,6 +2,7 @@
  * Bench: a volume with a file and its clone, on a device that completes what it is told to.
  */
 import { expect } from 'vitest';
+import { constants } from '../../src/api/flags.ts';
 import { Volume, type VolumeOptions } from '../../src/api/index.ts';
 import { errorCode, type Operation } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
@@ -53,6 +54,8 @@ type FileHandle = Awaited<ReturnType<Volume['fs']['promises']['open']>>;
 interface Open {
   readonly handle: FileHandle;
   readonly appender: FileHandle;
+  /** Past the cache. */
+  readonly direct: FileHandle;
   readonly vnode: Vnode;
 }
 
@@ -88,13 +91,17 @@ export class Bench {
     for (const name of names) {
       const vnode = this.volume.run(lookup(inside, inside.live, name));
       const handle = await fs.promises.open(name, 'r+');
-      this.#open.set(name, { handle, appender: await fs.promises.open(name, 'a'), vnode });
+      const appender = await fs.promises.open(name, 'a');
+      const direct = await fs.promises.open(name, constants.O_RDWR | constants.O_DIRECT);
+      this.#open.set(name, { handle, appender, direct, vnode });
     }
   }
 
   handle = (name: Name): FileHandle => this.#opened(name).handle;
 
   appender = (name: Name): FileHandle => this.#opened(name).appender;
+
+  direct = (name: Name): FileHandle => this.#opened(name).direct;
 
   vnode = (name: Name): Vnode => this.#opened(name).vnode;
 

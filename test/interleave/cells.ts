@@ -51,6 +51,10 @@ export const OPERATIONS: Readonly<Record<string, Maker>> = {
   'read the clone': ({ at, length }) => operations.reading('c', at, length),
   write: ({ at, length }) => operations.writing('f', at, length, 60),
   'write the clone': ({ at, length }) => operations.writing('c', at, length, 60),
+  'read directly': ({ at, length }) => operations.reading('f', at, length, 'direct'),
+  'read the clone directly': ({ at, length }) => operations.reading('c', at, length, 'direct'),
+  'write directly': ({ at, length }) => operations.writing('f', at, length, 60, 'direct'),
+  'write the clone directly': ({ at, length }) => operations.writing('c', at, length, 60, 'direct'),
   append: ({ length }) => operations.appending('f', length, 60),
   'truncate to the start': ({ at }) => operations.truncating('f', at),
   'truncate to the end': ({ at, length }) => operations.truncating('f', at + length),
@@ -283,6 +287,7 @@ export const MOREOVER: Readonly<
   Record<string, { when: 'at once' | 'committed'; not: readonly string[] }>
 > = {
   write: { when: 'at once', not: ['hole', 'unwritten', 'data', 'shared', 'inline', 'end'] },
+  'write directly': { when: 'at once', not: ['hole', 'unwritten', 'shared', 'end'] },
   'make writable': { when: 'at once', not: ['hole', 'unwritten', 'data', 'shared', 'inline'] },
   unshare: { when: 'committed', not: ['shared'] },
   allocate: { when: 'at once', not: ['hole', 'end'] },

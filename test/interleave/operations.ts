@@ -87,22 +87,33 @@ function looking(
 
 // --- One file ---------------------------------------------------------------------------------
 
-export function reading(name: Name, at: number, length: number): FileOperation {
+/** By which of the descriptors of a file. */
+type By = 'handle' | 'direct';
+
+const word = (by: By): string => (by === 'direct' ? ' directly' : '');
+
+export function reading(name: Name, at: number, length: number, by: By = 'handle'): FileOperation {
   const run = async (bench: Bench): Promise<unknown> => {
     const buffer = new Uint8Array(length);
-    const { bytesRead } = await bench.handle(name).read(buffer, 0, length, at);
+    const { bytesRead } = await bench[by](name).read(buffer, 0, length, at);
     return buffer.subarray(0, bytesRead);
   };
-  return looking(`read ${name} ${at}+${length}`, run, (state) =>
+  return looking(`read${word(by)} ${name} ${at}+${length}`, run, (state) =>
     files.read(fileIn(state, name), at, length),
   );
 }
 
-export function writing(name: Name, at: number, length: number, tag: number): FileOperation {
+export function writing(
+  name: Name,
+  at: number,
+  length: number,
+  tag: number,
+  by: By = 'handle',
+): FileOperation {
   const ink = inkOf(tag, length);
   const run = async (bench: Bench): Promise<unknown> =>
-    (await bench.handle(name).write(ink, 0, length, at)).bytesWritten;
-  const title = `write ${at}+${length}`;
+    (await bench[by](name).write(ink, 0, length, at)).bytesWritten;
+  const title = `write${word(by)} ${at}+${length}`;
   return onFile(title, name, run, (file) => files.write(file, at, ink), length);
 }
 
@@ -333,6 +344,9 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   'write aligned': (name, tag) => writing(name, B, 2 * B, tag),
   'write unaligned': (name, tag) => writing(name, B + 100, B + 300, tag),
   'write inside a block': (name, tag) => writing(name, 2 * B + 50, 30, tag),
+  'read directly': (name) => reading(name, B, 9 * B, 'direct'),
+  'write directly': (name, tag) => writing(name, B, 2 * B, tag, 'direct'),
+  'write directly, unaligned': (name, tag) => writing(name, 2 * B + 100, 3 * B, tag, 'direct'),
   append: (name, tag) => appending(name, 500 * tag, tag),
   'truncate down': (name) => truncating(name, 2 * B + 10),
   'truncate up': (name) => truncating(name, 7 * B + 5),

@@ -11,7 +11,14 @@ import type { Operation } from '../../src/base/index.ts';
 import { Truncate } from '../../src/iomap/index.ts';
 import { B, noise, type Rig } from './rig.ts';
 import { Reflink, ToyFile } from './toy-filesystem.ts';
-import { type Pair, resize, TrackedRead, TrackedWrite } from './tracked.ts';
+import {
+  type Pair,
+  resize,
+  TrackedDirectRead,
+  TrackedDirectWrite,
+  TrackedRead,
+  TrackedWrite,
+} from './tracked.ts';
 
 /** Files in a history: at most this many, clones included. */
 const FILES_MAX = 4;
@@ -21,8 +28,14 @@ interface ToyPair extends Pair {
 }
 
 export type Action =
-  | { readonly do: 'write'; file: number; at: number; length: number; seed: number }
-  | { readonly do: 'read'; file: number; at: number; length: number }
+  | {
+      readonly do: 'write' | 'write directly';
+      file: number;
+      at: number;
+      length: number;
+      seed: number;
+    }
+  | { readonly do: 'read' | 'read directly'; file: number; at: number; length: number }
   | { readonly do: 'truncate'; file: number; size: number }
   | { readonly do: 'preallocate'; file: number; at: number; length: number }
   | { readonly do: 'clone'; file: number }
@@ -52,12 +65,11 @@ function actions({ blocks, length }: Bounds): fc.Arbitrary<Action> {
   const at = offsets(blocks);
   const lengths = fc.oneof(fc.integer({ min: 1, max: 200 }), offsets(length));
   const seed = fc.nat(1000);
+  const writes = fc.constantFrom('write', 'write', 'write directly');
+  const reads = fc.constantFrom('read', 'read directly');
   return fc.oneof(
-    {
-      weight: 8,
-      arbitrary: fc.record({ do: fc.constant('write'), file, at, length: lengths, seed }),
-    },
-    { weight: 4, arbitrary: fc.record({ do: fc.constant('read'), file, at, length: lengths }) },
+    { weight: 9, arbitrary: fc.record({ do: writes, file, at, length: lengths, seed }) },
+    { weight: 5, arbitrary: fc.record({ do: reads, file, at, length: lengths }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('truncate'), file, size: at }) },
     {
       weight: 1,
@@ -87,6 +99,10 @@ export class Model {
         return new TrackedWrite(pair, action.at, noise(action.length, action.seed));
       case 'read':
         return new TrackedRead(pair, action.at, action.length);
+      case 'write directly':
+        return new TrackedDirectWrite(pair, action.at, noise(action.length, action.seed));
+      case 'read directly':
+        return new TrackedDirectRead(pair, action.at, action.length);
       case 'truncate':
         return new Truncate(pair.file, action.size, () => resize(pair, action.size));
       case 'clone':
@@ -117,9 +133,10 @@ export class Model {
     for (const operation of this.#comparisons()) await this.rig.do(operation);
   }
 
-  *#comparisons(): Generator<TrackedRead> {
+  *#comparisons(): Generator<TrackedRead | TrackedDirectRead> {
     const { chunkSize } = this.rig.toy.pool;
     for (const pair of this.pairs) {
+      yield new TrackedDirectRead(pair, 0, pair.bytes.length);
       expect(pair.file.size).toBe(pair.bytes.length);
       for (let at = 0; at <= pair.bytes.length; at += chunkSize) {
         yield new TrackedRead(pair, at, chunkSize);

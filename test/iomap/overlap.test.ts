@@ -4,7 +4,19 @@
  */
 import { describe, expect, it } from 'vitest';
 import { errorCode, type Operation } from '../../src/base/index.ts';
-import { audit, B, cloning, expectSame, noise, Rig, reading, truncating, writing } from './rig.ts';
+import {
+  audit,
+  B,
+  cloning,
+  expectSame,
+  noise,
+  Rig,
+  reading,
+  readingDirectly,
+  truncating,
+  writing,
+  writingDirectly,
+} from './rig.ts';
 import type { ToyFile } from './toy-filesystem.ts';
 
 const OLD = noise(8 * B);
@@ -237,27 +249,39 @@ describe('a read on its way to a block', () => {
   });
 });
 
-describe('a call in this turn, while another operation waits for the device', () => {
-  interface Kind {
-    readonly start: (rig: Rig, file: ToyFile) => Operation<unknown>;
-    /** What it makes of the bytes of the file. */
-    readonly makes: (bytes: Uint8Array) => Uint8Array;
-  }
+interface Kind {
+  readonly start: (rig: Rig, file: ToyFile) => Operation<unknown>;
+  /** What it makes of the bytes of the file. */
+  readonly makes: (bytes: Uint8Array) => Uint8Array;
+}
 
-  const write = (at: number, data: Uint8Array): Kind => ({
-    start: (_, file) => writing(file, at, data),
-    makes: (bytes) => {
-      const made = new Uint8Array(Math.max(bytes.length, at + data.length));
-      made.set(bytes);
-      made.set(data, at);
-      return made;
-    },
-  });
-  const same = (bytes: Uint8Array) => bytes;
+const write = (at: number, data: Uint8Array): Kind => ({
+  start: (_, file) => writing(file, at, data),
+  makes: (bytes) => {
+    const made = new Uint8Array(Math.max(bytes.length, at + data.length));
+    made.set(bytes);
+    made.set(data, at);
+    return made;
+  },
+});
+const directly = (at: number, data: Uint8Array): Kind => ({
+  ...write(at, data),
+  start: (_, file) => writingDirectly(file, at, data),
+});
+const same = (bytes: Uint8Array) => bytes;
+
+describe('a call in this turn, while another operation waits for the device', () => {
   const kinds: Record<string, Kind> = {
     'aligned write': write(B, noise(2 * B, 2)),
     'unaligned write': write(B + 10, noise(2 * B, 3)),
     append: write(8 * B - 10, noise(2 * B, 4)),
+    'direct write': directly(B, noise(2 * B, 6)),
+    'unaligned direct write': directly(2 * B - 10, noise(2 * B, 7)),
+    'direct append': directly(8 * B - 10, noise(2 * B, 8)),
+    'direct read': {
+      start: (_, file) => readingDirectly(file, B, new Uint8Array(3 * B)),
+      makes: same,
+    },
     read: { start: (_, file) => reading(file, B, new Uint8Array(3 * B)), makes: same },
     truncate: {
       start: (_, file) => truncating(file, 2 * B + 7),

@@ -9,6 +9,8 @@ import { Driver } from '../../src/drive/index.ts';
 import {
   BufferedRead,
   BufferedWrite,
+  DirectRead,
+  DirectWrite,
   type MappingOps,
   Truncate,
   validated,
@@ -53,6 +55,8 @@ export interface RigOptions {
   /** Frames of the cache. */
   readonly frames?: number;
   readonly dirtyLimit?: number;
+  /** Says that no transfer outlives its turn; see `BufferPoolOptions`. */
+  readonly immediate?: boolean;
   /** Makes the device slow: it answers in an order that follows from this seed. */
   readonly seed?: number;
   /** Makes the device slow: it answers when `rig.gate` lets it. */
@@ -71,7 +75,7 @@ export class Rig {
   readonly driver: Driver;
 
   constructor(options: RigOptions = {}) {
-    const { deviceBlocks = 512, frames = 1024, dirtyLimit, seed, concurrency } = options;
+    const { deviceBlocks = 512, frames = 1024, seed, concurrency } = options;
     this.schedule = new Schedule(new Random(seed ?? 0));
     this.memory = new LoggedMemory({ size: deviceBlocks * B });
     const { memory, schedule } = this;
@@ -79,7 +83,7 @@ export class Rig {
     const slow = seed === undefined ? memory : new SlowDevice(memory, { schedule });
     this.device = new FaultDevice(options.gated ? this.gate : slow, new Random(seed ?? 0));
     this.cache = new PoisonedCache({ capacity: frames * B, seed: 7n });
-    this.toy = new (options.toy ?? ToyFilesystem)(this.cache, deviceBlocks, dirtyLimit);
+    this.toy = new (options.toy ?? ToyFilesystem)(this.cache, deviceBlocks, options);
     this.toy.begin = validated(this.#bound()).begin;
     this.#watchRelief();
     this.driver = new Driver(this.device, {
@@ -162,6 +166,14 @@ export function writing(file: ToyFile, position: number, data: Uint8Array): Buff
 
 export function reading(file: ToyFile, position: number, target: Uint8Array): BufferedRead {
   return new BufferedRead().begin(file, position, target.length, target);
+}
+
+export function writingDirectly(file: ToyFile, position: number, data: Uint8Array): DirectWrite {
+  return new DirectWrite().begin(file, position, data);
+}
+
+export function readingDirectly(file: ToyFile, position: number, target: Uint8Array): DirectRead {
+  return new DirectRead().begin(file, position, target.length, target);
 }
 
 export function truncating(file: ToyFile, size: number, done?: () => void): Truncate {

@@ -50,8 +50,8 @@ export class ToyFilesystem implements iomap.MappingOps, iomap.WritebackOps {
   readonly checksums: Uint32Array;
   promised = 0;
 
-  constructor(cache: BlockCache, blockCount: number, dirtyLimit?: number) {
-    this.pool = new iomap.BufferPool(cache, this, { dirtyLimit });
+  constructor(cache: BlockCache, blockCount: number, options: iomap.BufferPoolOptions = {}) {
+    this.pool = new iomap.BufferPool(cache, this, options);
     this.counts = new Uint16Array(blockCount);
     this.checksums = new Uint32Array(blockCount);
   }
