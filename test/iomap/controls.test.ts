@@ -4,25 +4,11 @@
  * A control takes one guard away, by hand and for one rig, and looks for the harm. If none is found
  * the tests look at the wrong place.
  */
-import { expect, it } from 'vitest';
+import { expect } from 'vitest';
 import type { Plan } from '../../src/base/index.ts';
+import { control } from './control.ts';
 import { audit, B, expectSame, noise, Rig, type RigOptions, reading, writing } from './rig.ts';
 import type { ToyFile } from './toy-filesystem.ts';
-
-type Scenario = (takeAway: (rig: Rig, file: ToyFile) => void) => Promise<void>;
-
-/** A scenario that is sound with its guard and comes to harm without it. */
-function control(
-  title: string,
-  scenario: Scenario,
-  takeAway: (rig: Rig, file: ToyFile) => void,
-  harm: RegExp,
-): void {
-  it(`control: ${title}`, async () => {
-    await scenario(() => {});
-    await expect(scenario(takeAway)).rejects.toThrow(harm);
-  });
-}
 
 const OLD = noise(40 * B);
 
