@@ -26,12 +26,6 @@ const WAITING: readonly Waiting[] = [
     what: 'a part',
     reason: 'a synchronous write without a commit: there is no log yet',
   },
-  {
-    number: 21,
-    what: 'all',
-    reason: 'writes of several blocks that are atomic: there are none yet',
-  },
-  { number: 24, what: 'a part', reason: 'direct writes: all writes go through folios yet' },
 ];
 
 /** Numbers in the titles of the regressions beside this file. */

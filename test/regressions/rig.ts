@@ -9,9 +9,21 @@ import { BLOCK_SIZE, MIB, type Operation } from '../../src/base/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { timeFromMs } from '../../src/format/index.ts';
-import { BufferedRead, type MappingOps, validated, Writeback } from '../../src/iomap/index.ts';
+import {
+  BufferedRead,
+  DirectRead,
+  type MappingOps,
+  validated,
+  Writeback,
+} from '../../src/iomap/index.ts';
 import { FaultDevice } from '../../src/testing/index.ts';
-import { type Engine, lookup, type Vnode, WriteFile } from '../../src/volume/index.ts';
+import {
+  type Engine,
+  lookup,
+  type Vnode,
+  WriteFile,
+  WriteFileDirect,
+} from '../../src/volume/index.ts';
 import { COMMON } from '../api/bench.ts';
 import { GatedDevice } from '../iomap/gated-device.ts';
 import { imageOf, recount } from '../volume/recount.ts';
@@ -133,6 +145,20 @@ export class VolumeRig {
 
   write(file: Vnode, position: number, data: Uint8Array): Promise<number> {
     return this.start(this.writing(file, position, data));
+  }
+
+  writingDirectly(file: Vnode, position: number, data: Uint8Array): WriteFileDirect {
+    return new WriteFileDirect(this.engine).write(file, position, data, 0, data.length, NOW);
+  }
+
+  writeDirectly(file: Vnode, position: number, data: Uint8Array): Promise<number> {
+    return this.start(this.writingDirectly(file, position, data));
+  }
+
+  async readDirectly(file: Vnode, position = 0, length = file.size): Promise<Uint8Array> {
+    const target = new Uint8Array(length);
+    const read = new DirectRead().begin(file, position, length, target);
+    return target.subarray(0, await this.start(read));
   }
 
   /** Writes in this turn: everything has to be in memory. */

@@ -1,0 +1,345 @@
+/** Direct writes: the same bugs past the cache, and some that only they could have. */
+import { expect, it } from 'vitest';
+import { errorCode, MIB, type Operation, PlannedOperation } from '../../src/base/index.ts';
+import { ATOMIC_WRITE_MAX, DirectWrite, type InFlight } from '../../src/iomap/index.ts';
+import { type Vnode, WriteFileDirect } from '../../src/volume/index.ts';
+import { StingyToy } from '../iomap/difficult-toys.ts';
+import { audit, B, expectSame, noise, Rig, writingDirectly } from '../iomap/rig.ts';
+import { ToyFile } from '../iomap/toy-filesystem.ts';
+import { type Patch, regression } from './regression.ts';
+import { NOW, patched, VolumeRig, type VolumeRigOptions } from './rig.ts';
+import { rememberSources } from './stale.ts';
+
+const OLD = noise(40 * B);
+
+/** A volume with `/donor` and `/file`, which shares all of its blocks. */
+async function shared(options: VolumeRigOptions = {}): Promise<VolumeRig> {
+  const rig = await VolumeRig.make(options);
+  await rig.stored('/donor', OLD);
+  await rig.volume.clone('/donor', '/file');
+  await rig.volume.sync();
+  rig.evict();
+  return rig;
+}
+
+/** The files hold these bytes, whatever is in memory, and nothing is lost of the volume. */
+async function expectFiles(rig: VolumeRig, wanted: Record<string, Uint8Array>): Promise<void> {
+  await rig.gate.open();
+  for (const again of [false, true]) {
+    for (const [path, bytes] of Object.entries(wanted)) {
+      expectSame(await rig.readDirectly(await rig.file(path)), bytes, path);
+      expectSame(await rig.read(await rig.file(path)), bytes, path);
+    }
+    if (again) break;
+    await rig.audit();
+    rig.evict();
+  }
+}
+
+/** Fails if all of these have not ended after some turns of the event loop. */
+async function ends<T>(rig: VolumeRig, ...started: Promise<T>[]): Promise<T[]> {
+  let ended = false;
+  const all = Promise.all(started).finally(() => {
+    ended = true;
+  });
+  all.catch(() => {});
+  await rig.gate.open();
+  for (let i = 0; i < 200 && !ended; i++) await new Promise((resolve) => setImmediate(resolve));
+  if (!ended) throw new Error('nothing goes on any more');
+  return await all;
+}
+
+/** CVE-2026-64600 once more: what was sampled before the wait is not what is there after it. */
+regression('T1 a direct write keeps what its edge was before it waited', {
+  rig: () => shared(),
+  body: async (rig) => {
+    const file = await rig.file('/file');
+    const [other, data] = [noise(B, 2), noise(B, 3)];
+    await rig.read(file, 20 * B, 1);
+    await rig.write(file, B, other);
+    rig.gate.shut();
+    const write = rig.writeDirectly(file, B + 100, data);
+    const sync = rig.writeback(file);
+    await rig.gate.pass('write');
+    await sync;
+    rig.evict();
+    await rig.open(write);
+    await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [B, other], [B + 100, data]) });
+  },
+  controls: {
+    'asking for the sources anew after the wait': {
+      takeAway: ({ engine }, patch) => rememberSources(engine.iomapOps, patch),
+      harm: /\/file at 4096 /,
+    },
+  },
+});
+
+/**
+ * Linux until 6.18: an atomic write over extents of several kinds was given a mapping that was not
+ * cut to what it may write, and another range was converted than the one that was written.
+ */
+regression('T21 an atomic write over several kinds of space is seen in parts', {
+  rig: () => shared(),
+  body: async (rig) => {
+    const { volume } = rig;
+    const file = await rig.file('/file');
+    await rig.write(file, 3 * B, noise(B, 2));
+    await volume.sync();
+    await volume.punch('/file', 5 * B, 2 * B);
+    await rig.write(file, 8 * B + 7, noise(100, 3));
+    await volume.allocate('/file', 40 * B, 8 * B);
+    const before = await rig.read(file);
+    const data = noise(44 * B, 4);
+    rig.gate.shut();
+    const write = rig.writeDirectly(file, B + 50, data);
+    const looks: Promise<unknown>[] = [];
+    // Whenever the device has done something, somebody makes a clone.
+    for (let i = 0; i < 12; i++) {
+      looks.push(volume.clone('/file', `/clone${i}`));
+      await rig.gate.passOne('first');
+    }
+    await ends(rig, write, ...looks);
+    const after = patched(before, [B + 50, data]);
+    const seen = new Set<string>();
+    for (let i = 0; i < 12; i++) {
+      const clone = await rig.read(await rig.file(`/clone${i}`));
+      seen.add(
+        Buffer.compare(clone, before) === 0 || Buffer.compare(clone, after) === 0
+          ? 'old or new'
+          : 'a part',
+      );
+    }
+    expect([...seen], 'clones').toEqual(['old or new']);
+    await expectFiles(rig, { '/donor': OLD, '/file': after });
+  },
+  controls: {
+    'a destination for all of it': {
+      takeAway: ({ engine: { iomapOps } }, patch) =>
+        patch(iomapOps, 'begin', (begin) => (file, request, answer, plan) => {
+          const done = begin(file, request, answer, plan);
+          if (done && request.whole) {
+            const { destination } = answer;
+            destination.length = Math.min(destination.length, 4 * B);
+          }
+          return done;
+        }),
+      harm: /clones: .*a part|source|edge/,
+    },
+  },
+});
+
+/** Linux until 5.1, where it was found: an unaligned and an aligned direct write of one range. */
+regression('T24 two direct writes of one range lose one of them', {
+  rig: () => shared(),
+  body: async (rig) => {
+    const file = await rig.file('/file');
+    const [part, whole] = [noise(100, 2), noise(2 * B, 3)];
+    rig.gate.shut();
+    const writes = [
+      rig.writeDirectly(file, B - 50, part),
+      rig.writeDirectly(file, B, whole),
+      rig.write(file, 3 * B - 50, part),
+      rig.writeDirectly(file, 3 * B - 20, part),
+    ];
+    await ends(rig, ...writes);
+    const wanted = patched(OLD, [B - 50, part], [B, whole], [3 * B - 50, part], [3 * B - 20, part]);
+    await expectFiles(rig, { '/donor': OLD, '/file': wanted });
+  },
+  controls: {
+    'the range lock of the file': {
+      takeAway: (rig, patch) => {
+        const { table } = rig.engine;
+        const file = [...table.all].find(({ name }) => name === 'file');
+        if (file === undefined) throw new Error('the file is not in memory');
+        patch(file.lock, 'free', () => () => true);
+        patch(file.lock, 'acquire', () => () => true);
+      },
+      harm: /\/file at \d+ /,
+    },
+  },
+});
+
+/** Linux until 6.5: a write that had written a part and then failed reported the error. */
+regression('T27 a direct write that was done in part reports an error', {
+  rig: async () => new Rig({ deviceBlocks: 10, toy: StingyToy }),
+  body: async (rig) => {
+    const file = new ToyFile(rig.toy);
+    const outcome = (write: DirectWrite) =>
+      rig.do(write).then((count) => `${count} bytes`, errorCode);
+    expect(await outcome(writingDirectly(file, 0, OLD))).toBe(`${10 * B} bytes`);
+    expect(await outcome(writingDirectly(file, 10 * B, OLD))).toBe('ENOSPC');
+    expectSame(await rig.contents(file), OLD.subarray(0, 10 * B), 'the file');
+    audit(rig);
+  },
+  controls: {
+    'a result that counts more than the error after it': {
+      takeAway: (_, patch) =>
+        patch(DirectWrite.prototype, 'fail', () => PlannedOperation.prototype.fail),
+      harm: /'ENOSPC'|already|promised|locks/,
+    },
+  },
+});
+
+/** Makes everybody who waits for what is in flight wait for a whole write. */
+function followAll(rig: VolumeRig, patch: Patch, write: () => Operation<unknown>): void {
+  const { active } = rig.engine.pool;
+  const whole = (): InFlight => Object.assign(write(), { touches: () => true, failed: false });
+  patch(active, 'add', (add) => () => add(whole()));
+  patch(active, 'delete', (remove) => (part) => (part.done ? remove(whole()) : true));
+}
+
+/**
+ * A direct write of two parts and a commit that was asked for while the first was on its way: the
+ * second part waited for the commit, and the commit for the write.
+ */
+regression('a direct write and a commit wait for each other', {
+  rig: async () => {
+    const rig = await VolumeRig.make({ size: 16 * MIB });
+    const file = await rig.stored('/file', OLD);
+    const write = rig.writingDirectly(file, ATOMIC_WRITE_MAX - 2 * B, noise(4 * B, 2));
+    return { rig, write };
+  },
+  body: async ({ rig, write }) => {
+    rig.gate.shut();
+    const writing = rig.start(write);
+    while (rig.gate.waiting.includes('read')) await rig.gate.pass('read');
+    expect(rig.gate.waiting, 'the first part is on its way').toEqual(['write']);
+    const commit = rig.start(rig.engine.commit());
+    // With a node changed, whoever begins anything waits for that commit.
+    Object.assign(rig.engine.store, { dirtyLimit: 0 });
+    expect((await ends<unknown>(rig, writing, commit))[0]).toBe(4 * B);
+    const wanted = patched(OLD, [ATOMIC_WRITE_MAX - 2 * B, noise(4 * B, 2)]);
+    await expectFiles(rig, { '/file': wanted });
+  },
+  controls: {
+    'parts that can be waited for': {
+      takeAway: ({ rig, write }, patch) => followAll(rig, patch, () => write),
+      harm: /nothing goes on/,
+    },
+  },
+});
+
+/**
+ * A direct write on its way found no frame for the nodes that it changes, with nothing dirty but
+ * nodes: it asked for a commit, which waited for it.
+ */
+regression('a direct write waits for a commit that waits for it', {
+  rig: () => shared(),
+  body: async (rig) => {
+    const file = await rig.file('/file');
+    const { blocks } = rig.engine.store;
+    await rig.fs.promises.mkdir('/changed');
+    rig.gate.shut();
+    const write = rig.writeDirectly(file, B, noise(4 * B, 2));
+    await rig.gate.pass('read');
+    expect(rig.gate.waiting, 'the part is on its way').toEqual(['write']);
+    const taken = Array.from({ length: blocks.available - 2 }, () => blocks.take());
+    const outcome = await ends(rig, write.catch(errorCode));
+    expect(outcome).toEqual(['ENOMEM']);
+    for (const frame of taken) blocks.give(frame);
+    await expectFiles(rig, { '/donor': OLD, '/file': OLD });
+  },
+  controls: {
+    'asking nobody who would wait': {
+      takeAway: ({ engine }, patch) =>
+        patch(engine.store.blocks, 'relief', () => () => engine.store.commit()),
+      harm: /nothing goes on/,
+    },
+  },
+});
+
+/** Fills a volume to its last block. */
+async function fill({ fs }: VolumeRig): Promise<void> {
+  for (const length of [64 * B, B]) {
+    for (let full = false; !full; ) {
+      full = await fs.promises.appendFile('/filler', noise(length)).then(
+        () => false,
+        () => true,
+      );
+    }
+  }
+}
+
+/**
+ * Where space is short, a direct write to reserved space was paid for by what had been promised
+ * there, at once: after a failure nothing was reserved any more. And the map had changed and the
+ * record of the inode was not written.
+ */
+regression('a direct write that fails gives away what was reserved', {
+  rig: async () => {
+    const rig = await VolumeRig.make();
+    await rig.fs.promises.writeFile('/file', noise(B));
+    await rig.volume.allocate('/file', B, 200 * B);
+    await fill(rig);
+    await rig.volume.sync();
+    return rig;
+  },
+  body: async (rig) => {
+    const file = await rig.file('/file');
+    const { space } = rig.engine.store;
+    const before = space.unwritten;
+    const data = noise(190 * B, 2);
+    rig.device.inject({ on: 'write', effect: 'fail', times: 1000 });
+    expect(await rig.writeDirectly(file, 2 * B, data).catch(errorCode)).toBe('EIO');
+    rig.device.heal();
+    expect(space.unwritten, 'blocks set aside').toBe(before);
+    expect(await rig.writeDirectly(file, 2 * B, data)).toBe(data.length);
+    expect(space.unwritten, 'blocks set aside').toBeLessThan(before - 150);
+    const wanted = patched(new Uint8Array(201 * B), [0, noise(B)], [2 * B, data]);
+    await expectFiles(rig, { '/file': wanted });
+  },
+  controls: {
+    'leaving the promise where it is until the end': {
+      takeAway: ({ engine: { iomapOps, maps } }, patch) =>
+        patch(iomapOps, 'end', (end) => (file, request, answer, outcome) => {
+          end(file, request, answer, outcome);
+          if (answer.promise.drawn === 0 || outcome.newBlocks === 0) return;
+          const { offset, length } = request;
+          const range = { first: Math.floor(offset / B), end: Math.ceil((offset + length) / B) };
+          maps.unmark(file as Vnode, range);
+        }),
+      harm: /blocks set aside/,
+    },
+  },
+});
+
+it('an unaligned direct write to shared blocks reads its edges, and flushes nothing', async () => {
+  const rig = await shared();
+  const file = await rig.file('/file');
+  // Brings the nodes in.
+  await rig.volume.extents('/file');
+  const { counters } = rig.device;
+  const { reads, bytesRead, writes, bytesWritten, flushes } = counters;
+  await rig.writeDirectly(file, 2 * B + 100, noise(20 * B, 2));
+  expect([counters.reads - reads, counters.bytesRead - bytesRead], 'reads').toEqual([2, 2 * B]);
+  const written = [counters.writes - writes, counters.bytesWritten - bytesWritten];
+  expect(written, 'writes').toEqual([1, 21 * B]);
+  expect(counters.flushes).toBe(flushes);
+  await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [2 * B + 100, noise(20 * B, 2)]) });
+});
+
+it('a direct write of 16 MiB is one part in the least of memory, and needs little besides', async () => {
+  const rig = await VolumeRig.make({ size: 40 * MIB });
+  const file = await rig.stored('/file', OLD);
+  const parts: number[] = [];
+  class Counted extends WriteFileDirect {
+    protected override wrote(position: number, length: number): void {
+      parts.push(length);
+      super.wrote(position, length);
+    }
+  }
+  const { space } = rig.engine.store;
+  let promised = 0;
+  const { promise } = space;
+  space.promise = (blocks, nodes) => {
+    promised = Math.max(promised, nodes);
+    promise.call(space, blocks, nodes);
+  };
+  const data = noise(ATOMIC_WRITE_MAX, 2);
+  const write = new Counted(rig.engine).write(file, 0, data, 0, data.length, NOW);
+  await rig.start(write);
+  expect(parts).toEqual([ATOMIC_WRITE_MAX]);
+  expect(promised, 'blocks for nodes').toBeLessThan(256);
+  expect(Buffer.compare(await rig.readDirectly(file), data)).toBe(0);
+  await rig.audit();
+});
