@@ -143,7 +143,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     this.release(vnode, dropped);
     this.#written(vnode, size);
     this.parts.inodes.settle(vnode);
-    this.parts.records.replaced(vnode, before);
+    this.parts.records.replaced(vnode, size, before);
   }
 
   /** Bytes were written up to `end`. The inode was claimed. */

@@ -185,15 +185,14 @@ export class LogRecords {
   }
 
   /**
-   * A direct write is complete; the file had `before` bytes. All of it is in the log or nothing is:
-   * where the log must not be told that the file is longer (H2), it is lost. It may be told if it
-   * knows as many bytes as there were, whichever version of them.
+   * A direct write is complete, up to byte `end`; the file had `before` bytes. All of it is in the
+   * log or nothing is: where the log must not be told that the file is so long (H2), it is lost. It
+   * may be told if it knows as many bytes as there were, whichever version of them.
    */
-  replaced(vnode: Vnode, before: number): void {
-    if (vnode.size === before) {
-      if (vnode.logged) this.sized(vnode, vnode.size);
-    } else if (vnode.logged || this.#sizeOf(vnode) >= before) this.sized(vnode, vnode.size);
-    else if (this.#store.log.isKeeping && this.#canName(vnode)) this.#store.log.lose();
+  replaced(vnode: Vnode, end: number, before: number): void {
+    const known = this.#sizeOf(vnode);
+    if (vnode.logged || known >= before) this.sized(vnode, vnode.size);
+    else if (known < end && this.#canName(vnode)) this.#store.log.lose();
   }
 
   #canName(vnode: Vnode): boolean {
