@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, test } from 'vitest';
+import { BLOCK_SIZE } from '../base/index.ts';
 import {
   CrashDevice,
   type DeviceCapabilities,
@@ -16,7 +17,7 @@ import {
 } from '../testing/index.ts';
 import type { Device } from './index.ts';
 import { MemoryDevice, OverlayDevice } from './index.ts';
-import { FileDevice } from './node.ts';
+import { FileDevice, type FileDeviceOptions } from './node.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'ramet-device-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -71,9 +72,12 @@ function freshFile(contents: Uint8Array): string {
   return path;
 }
 
-function fileSubject(request: DeviceRequest, lock: boolean): { device: Device; dispose(): void } {
+function fileSubject(
+  request: DeviceRequest,
+  { lock = true, direct = false }: FileDeviceOptions,
+): { device: Device; dispose(): void } {
   const path = freshFile(contentsOf(request));
-  const device = FileDevice.open(path, { readOnly: request.readOnly, lock });
+  const device = FileDevice.open(path, { readOnly: request.readOnly, lock, direct });
   return {
     device,
     dispose: () => {
@@ -83,8 +87,23 @@ function fileSubject(request: DeviceRequest, lock: boolean): { device: Device; d
   };
 }
 
-conforms('file', (request) => fileSubject(request, true), everything);
-conforms('file without a lock', (request) => fileSubject(request, false), everything);
+conforms('file', (request) => fileSubject(request, {}), everything);
+conforms('file without a lock', (request) => fileSubject(request, { lock: false }), everything);
+
+/** True if the host takes O_DIRECT for files here. */
+function takesDirect(): boolean {
+  try {
+    fileSubject({ size: BLOCK_SIZE, readOnly: false }, { direct: true }).dispose();
+    return true;
+  } catch {
+    process.stderr.write(`WARNING: Skipped, no O_DIRECT in ${directory}\n`);
+    return false;
+  }
+}
+
+if (takesDirect()) {
+  conforms('direct file', (request) => fileSubject(request, { direct: true }), everything);
+}
 
 conforms(
   'crash device',

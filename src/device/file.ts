@@ -8,6 +8,7 @@ import { fdatasyncSync, ftruncateSync, readSync, readvSync, writeSync, writevSyn
 import { BLOCK_SIZE, GIB, KIB, roundDown, roundUp } from '../base/index.ts';
 import { totalLength } from './buffers.ts';
 import type { Device } from './device.ts';
+import { directMoves } from './file-direct.ts';
 import { punchError, punchHole } from './file-hole.ts';
 import { cannotGrow, guard, guardSize } from './guard.ts';
 import { hostError } from './host-error.ts';
@@ -35,12 +36,18 @@ export class FileDevice implements Device {
   readonly #read: Move;
   readonly #write: Move;
 
-  private constructor(path: string, readOnly: boolean, file: ImageFile) {
+  private constructor(path: string, options: FileDeviceOptions, file: ImageFile) {
     this.name = path;
-    this.readOnly = readOnly;
+    this.readOnly = options.readOnly ?? false;
     this.#file = file;
     this.#size = file.size;
     const { descriptor } = file;
+    if (options.direct === true) {
+      const { read, write } = directMoves(descriptor);
+      this.#read = read;
+      this.#write = write;
+      return;
+    }
     this.#read = (buffers, position) => {
       const [only] = buffers;
       if (only === undefined || buffers.length > 1) return readvSync(descriptor, buffers, position);
@@ -73,7 +80,7 @@ export class FileDevice implements Device {
    * ```
    */
   static open(path: string, options: FileDeviceOptions = {}): FileDevice {
-    return new FileDevice(path, options.readOnly ?? false, openImage(path, options));
+    return new FileDevice(path, options, openImage(path, options));
   }
 
   get size(): number {

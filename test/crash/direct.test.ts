@@ -1,6 +1,6 @@
 /**
- * Power cuts in direct writes: of each that lies in one aligned 16 MiB a mount shows all or nothing,
- * whoever has asked for durability, and whatever else is dirty in the file.
+ * Power cuts in direct writes: of each that lies in one aligned 16 MiB a mount shows all or
+ * nothing, whoever has asked for durability, and whatever else is dirty in the file.
  */
 import { describe, expect, it } from 'vitest';
 import { constants } from '../../src/api/flags.ts';

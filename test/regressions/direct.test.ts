@@ -318,7 +318,7 @@ it('an unaligned direct write to shared blocks reads its edges, and flushes noth
   await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [2 * B + 100, noise(20 * B, 2)]) });
 });
 
-it('a direct write of 16 MiB is one part in the least of memory, and needs little besides', async () => {
+it('a direct write of 16 MiB is one part in the least of memory, and takes little', async () => {
   const rig = await VolumeRig.make({ size: 40 * MIB });
   const file = await rig.stored('/file', OLD);
   const parts: number[] = [];
