@@ -23,6 +23,7 @@ const CASES = [
   'overwrite',
   'views',
   'edges',
+  'direct',
   'turns',
   'durability',
   'check',
