@@ -39,9 +39,12 @@ export interface FileDeviceOptions {
    */
   readonly lock?: boolean;
   /**
-   * True: past the host's own cache (O_DIRECT). What the volume has in its cache is then in memory
-   * once, and what is read and written past it is not copied twice; but what its cache has not is
-   * read from the disk each time. Linux only. Default false.
+   * True: past the host's own cache (O_DIRECT), so that nothing is in memory twice. Linux only, and
+   * not on every file system. Default false.
+   *
+   * Measured on ext4 on a virtio disk, a MiB at a time with O_DIRECT on the volume too: writes made
+   * durable take a seventh to a third less time; reads of what nobody has in memory take as long or
+   * a quarter longer, since the host no longer reads ahead. Memory that is not aligned is copied.
    */
   readonly direct?: boolean;
 }
