@@ -1,11 +1,18 @@
 /** Direct writes: the same bugs past the cache, and some that only they could have. */
 import { expect, it } from 'vitest';
+import { constants } from '../../src/api/flags.ts';
+import { Volume } from '../../src/api/index.ts';
 import { errorCode, MIB, type Operation, PlannedOperation } from '../../src/base/index.ts';
+import { MemoryDevice } from '../../src/device/index.ts';
+import { Driver } from '../../src/drive/index.ts';
 import { ATOMIC_WRITE_MAX, DirectWrite, type InFlight } from '../../src/iomap/index.ts';
+import { CrashDevice, dropAll } from '../../src/testing/index.ts';
 import { type Vnode, WriteFileDirect } from '../../src/volume/index.ts';
+import { COMMON, OpenVolume } from '../api/bench.ts';
 import { StingyToy } from '../iomap/difficult-toys.ts';
 import { audit, B, expectSame, noise, Rig, writingDirectly } from '../iomap/rig.ts';
 import { ToyFile } from '../iomap/toy-filesystem.ts';
+import { imageOf } from '../volume/recount.ts';
 import { type Patch, regression } from './regression.ts';
 import { NOW, patched, VolumeRig, type VolumeRigOptions } from './rig.ts';
 import { rememberSources } from './stale.ts';
@@ -176,6 +183,99 @@ regression('T27 a direct write that was done in part reports an error', {
       takeAway: (_, patch) =>
         patch(DirectWrite.prototype, 'fail', () => PlannedOperation.prototype.fail),
       harm: /'ENOSPC'|already|promised|locks/,
+    },
+  },
+});
+
+/** Linux until 6.7: completion mapped staged blocks beyond those that were written. */
+regression('T10 more is mapped than was written directly', {
+  rig: () => shared(),
+  body: async (rig) => {
+    const file = await rig.file('/file');
+    const places = () => Promise.all([1, 2, 3].map((block) => rig.address(file, block)));
+    const [, ...before] = await places();
+    await rig.writeDirectly(file, B, noise(B, 2));
+    const [, ...after] = await places();
+    expect(after, 'what was not written').toEqual(before);
+    await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [B, noise(B, 2)]) });
+  },
+  controls: {
+    'mapping the blocks of the write': {
+      takeAway: ({ engine: { iomapOps, store } }, patch) => {
+        patch(iomapOps, 'place', () => (_file, _offset, blocks, placement) => {
+          const run = store.space.allocateData(blocks + 1);
+          Object.assign(placement, { block: run.block, count: run.length - 1 });
+        });
+        patch(iomapOps, 'complete', (complete) => (ioend) => {
+          complete({ ...ioend, checksums: Uint32Array.of(...ioend.checksums, 0) });
+        });
+      },
+      harm: /what was not written/,
+    },
+  },
+});
+
+/** Linux until 5.5: a synchronous direct write behind the end was there, and the size was not. */
+regression('T18 a synchronous direct append is lost in a crash', {
+  rig: async () => {
+    const device = new CrashDevice({ size: 8 * MIB });
+    const driver = new Driver(device, { pause: async () => {} });
+    const volume = await OpenVolume.on(device, driver, { ...COMMON, create: true });
+    volume.fs.writeFileSync('/file', OLD);
+    volume.syncSync();
+    return { device, volume };
+  },
+  body: async ({ device, volume: { fs } }) => {
+    const { O_RDWR, O_DIRECT, O_DSYNC } = constants;
+    const fd = fs.openSync('/file', O_RDWR | O_DIRECT | O_DSYNC);
+    fs.writeSync(fd, noise(40_000, 2), 0, 40_000, OLD.length);
+    using later = Volume.openSync(MemoryDevice.from(device.crash(dropAll)), COMMON);
+    const wanted = patched(OLD, [OLD.length, noise(40_000, 2)]);
+    expectSame(later.fs.readFileSync('/file') as Uint8Array, wanted, 'what a crash leaves');
+  },
+  controls: {
+    'telling the log the size where it has changed': {
+      takeAway: ({ volume: { inside } }, patch) => patch(inside.records, 'sized', () => () => {}),
+      harm: /length of what a crash leaves/,
+    },
+  },
+});
+
+/** Linux until 6.13: completion set the size to the end of a block. */
+regression('T19 after a crash a file that was written directly ends with zeros', {
+  rig: () => shared(),
+  body: async (rig) => {
+    const file = await rig.file('/file');
+    const whole = patched(OLD, [OLD.length, noise(1000, 2)]);
+    const ends = [OLD.length, OLD.length + 100, whole.length];
+    for (const [i, end] of ends.slice(1).entries()) {
+      const start = ends[i] as number;
+      await rig.writeDirectly(file, start, whole.subarray(start, end));
+      rig.gate.shut();
+      const sync = rig.start(rig.engine.commit());
+      const images: Uint8Array[] = [];
+      do {
+        images.push(imageOf(rig.memory).slice());
+        await rig.gate.passOne('first');
+      } while (rig.gate.waiting.length > 0);
+      await rig.open(sync);
+      images.push(imageOf(rig.memory).slice());
+      for (const image of images) {
+        const left = await VolumeRig.from(image);
+        const found = await left.read(await left.file('/file'));
+        expect([start, end], 'bytes that a crash leaves').toContain(found.length);
+        expectSame(found, whole.subarray(0, found.length), 'what a crash leaves');
+      }
+    }
+    await expectFiles(rig, { '/donor': OLD, '/file': whole });
+  },
+  controls: {
+    'a size in bytes': {
+      takeAway: ({ engine: { iomapOps } }, patch) =>
+        patch(iomapOps, 'replaced', (replaced) => (file, size, dropped) => {
+          replaced(file, Math.ceil(size / B) * B, dropped);
+        }),
+      harm: /bytes that a crash leaves/,
     },
   },
 });
