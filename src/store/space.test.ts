@@ -71,6 +71,28 @@ describe('Space', () => {
     expect(it.groups.idle).toBe(idle);
   });
 
+  // Each of 4,000 blocks was looked for in all of the volume.
+  it('looks for a long run once, where there is none, until blocks become idle', () => {
+    const it = scene(16 * MIB);
+    const all: Block[] = [];
+    while (it.groups.idle > 0) {
+      const { block, length } = it.space.allocateData(64);
+      for (let i = 0; i < length; i++) all.push((block + i) as Block);
+    }
+    for (let i = 0; i < all.length; i += 2) it.space.takeBack(all[i] as Block, 1);
+    let looks = 0;
+    const { loaded } = it.groups;
+    it.groups.loaded = (group) => {
+      looks++;
+      return loaded.call(it.groups, group);
+    };
+    for (let i = 0; i < 500; i++) expect(it.space.allocateData(500 - i).length).toBe(1);
+    expect(looks).toBeLessThan(600);
+    for (const at of [1, 3]) it.space.takeBack(all[at] as Block, 1);
+    const run = it.space.allocateData(100);
+    expect(run.length, 'a run that came back').toBeGreaterThan(1);
+  });
+
   it('finds pairs for twins while there are any, and then single blocks', () => {
     const it = scene(MIB);
     const { groups, space, geometry } = it;

@@ -106,6 +106,8 @@ export class Space {
   #freedBefore: Block[] = [];
   #nodeCursor: number;
   #dataCursor: number;
+  /** No run is longer, for all that was seen since blocks became idle: nobody need look for one. */
+  #longest = Number.POSITIVE_INFINITY;
   /** Blocks of nodes that were born in the open txg: now, and at most. */
   #nodes = 0;
   #nodesMost = 0;
@@ -136,6 +138,7 @@ export class Space {
 
   /** The volume has another size, and all that is new of it may be handed out. */
   resized(): void {
+    this.#longest = Number.POSITIVE_INFINITY;
     this.incoming = 0;
     this.kept = keptOf(this.groups.geometry.blockCount);
     this.#keptLast = Math.floor(this.kept / 4);
@@ -220,8 +223,10 @@ export class Space {
 
   /** A run of up to `count` blocks for data, as long as is easily found. */
   allocateData(count: number): { block: Block; length: number } {
-    const run = this.#find(this.#dataCursor, count, Math.min(count, GOOD_RUN));
+    const good = Math.min(count, GOOD_RUN, this.#longest);
+    const run = this.#find(this.#dataCursor, count, good);
     assert(run !== undefined, 'space for data was planned for');
+    if (run.length < good) this.#longest = run.length;
     this.#take(run.block, run.length);
     this.#dataCursor = run.block + run.length;
     return run;
@@ -234,6 +239,7 @@ export class Space {
 
   /** Blocks that were handed out and never used are idle again. */
   takeBack(block: Block, count: number): void {
+    this.#longest = Number.POSITIVE_INFINITY;
     for (let i = 0; i < count; i++) this.groups.makeIdle((block + i) as Block);
   }
 
@@ -281,6 +287,7 @@ export class Space {
 
   /** The txg that freed `closed` is durable: what the one before it freed is idle. */
   committed(closed: Block[]): void {
+    this.#longest = Number.POSITIVE_INFINITY;
     this.#nodesGone = 0;
     this.#loggedBefore = 0;
     if (this.readers > 0) {
