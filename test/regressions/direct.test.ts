@@ -10,7 +10,7 @@ import { CrashDevice, dropAll } from '../../src/testing/index.ts';
 import { type Vnode, WriteFileDirect } from '../../src/volume/index.ts';
 import { COMMON, OpenVolume } from '../api/bench.ts';
 import { StingyToy } from '../iomap/difficult-toys.ts';
-import { audit, B, expectSame, noise, Rig, writingDirectly } from '../iomap/rig.ts';
+import { audit, B, expectSame, noise, Rig, writing, writingDirectly } from '../iomap/rig.ts';
 import { ToyFile } from '../iomap/toy-filesystem.ts';
 import { imageOf } from '../volume/recount.ts';
 import { type Patch, regression } from './regression.ts';
@@ -183,6 +183,36 @@ regression('T27 a direct write that was done in part reports an error', {
       takeAway: (_, patch) =>
         patch(DirectWrite.prototype, 'fail', () => PlannedOperation.prototype.fail),
       harm: /'ENOSPC'|already|promised|locks/,
+    },
+  },
+});
+
+/** Linux until 6.2, of buffered writes: by a mapping from before the wait, data was "unwritten". */
+regression('T2 a direct write goes by a mapping from before it waited', {
+  rig: async () => {
+    const rig = new Rig({ gated: true });
+    return { rig, file: await rig.stored(OLD.subarray(0, 8 * B)) };
+  },
+  body: async ({ rig, file }) => {
+    const [tail, data] = [noise(B, 2), noise(2 * B, 3)];
+    // The block under the tail is a hole, with dirty data over it: as things are, no source.
+    rig.run(writing(file, 9 * B, tail));
+    rig.gate.shut();
+    const write = rig.start(writingDirectly(file, 7 * B + 100, data));
+    const sync = rig.start(rig.syncing());
+    await rig.gate.pass('write');
+    await sync;
+    rig.cache.evictAll();
+    expect(rig.gate.waiting, 'the write waits for its head').toEqual(['read']);
+    await rig.open(write);
+    const wanted = patched(OLD.subarray(0, 8 * B), [9 * B, tail], [7 * B + 100, data]);
+    expectSame(await rig.contents(file), wanted, 'the file');
+    audit(rig);
+  },
+  controls: {
+    'asking anew after the wait': {
+      takeAway: ({ rig }, patch) => rememberSources(rig.toy, patch),
+      harm: /the file at 36964 .*found 0/,
     },
   },
 });
