@@ -178,6 +178,9 @@ export class Context {
   }
 }
 
+/** What reading and writing inodes takes: who has no paths and no open files has this much. */
+export type DataContext = Pick<Context, 'engine' | 'reads' | 'time'>;
+
 /** Runs `body` with an inode that is held, and lets go of it. */
 export function* holding<Result>(
   vnode: Vnode,

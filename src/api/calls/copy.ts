@@ -4,7 +4,7 @@
 import { FilesystemError } from '../../base/index.ts';
 import { AttributeMask, type CloneMutation, InodeKind } from '../../format/index.ts';
 import { type Vnode, WriteFile } from '../../volume/index.ts';
-import { type Context, holding } from '../context.ts';
+import { type Context, type DataContext, holding } from '../context.ts';
 import { checkChoice, hasCode } from '../errors.ts';
 import { constants } from '../flags.ts';
 import {
@@ -133,7 +133,7 @@ function* shareAll(context: Context, source: Vnode, target: Vnode): Procedure<vo
 
 /** Copies bytes from one file to another; the result is how many, fewer if the source ends. */
 export function* copyBytes(
-  context: Context,
+  context: DataContext,
   source: Vnode,
   sourceOffset: number,
   target: Vnode,

@@ -6,7 +6,7 @@ import { InodeKind } from '../../format/index.ts';
 import { BufferedRead, DirectRead } from '../../iomap/index.ts';
 import { checkFile, Fsync, type Vnode, WriteFile, WriteFileDirect } from '../../volume/index.ts';
 import { AppendFile } from '../append.ts';
-import { type Context, holding, OpenFile } from '../context.ts';
+import { type Context, type DataContext, holding, OpenFile } from '../context.ts';
 import { bytesOf, bytesToWrite, encode } from '../encoding.ts';
 import { argumentTypeError, checkInteger, hasCode, rangeError } from '../errors.ts';
 import { constants, modeBits, openFlags } from '../flags.ts';
@@ -156,7 +156,7 @@ export interface ReadPart {
 
 /** Reads bytes of an inode that stays in use meanwhile. */
 export function* readInto(
-  { reads }: Context,
+  { reads }: Pick<DataContext, 'reads'>,
   vnode: Vnode,
   { position, length, bytes, at }: ReadPart,
 ): Procedure<number> {

@@ -11,7 +11,7 @@ import {
   type DedupeResult,
   type Vnode,
 } from '../../volume/index.ts';
-import type { Context, OpenFile } from '../context.ts';
+import type { Context, DataContext, OpenFile } from '../context.ts';
 import { checkInteger } from '../errors.ts';
 import { constants } from '../flags.ts';
 import { type Procedure, run } from '../procedure.ts';
@@ -134,7 +134,7 @@ function checkOffsets(
 }
 
 function* shareRange(
-  context: Context,
+  context: DataContext,
   from: Vnode,
   to: Vnode,
   range: { sourceOffset: number; offset: number; length: number },
@@ -185,28 +185,39 @@ export function* copyRange(
   { sourceOffset = 0, offset = 0, length }: CloneRangeOptions,
 ): Procedure<number> {
   checkOffsets(sourceOffset, offset, length, 0);
-  return yield* withFiles(context, source, target, function* (from, to) {
-    const most = Math.max(0, from.size - sourceOffset);
-    const all = Math.min(length ?? most, most);
-    if (from === to && sourceOffset < offset + all && offset < sourceOffset + all) {
-      throw new FilesystemError('EINVAL', 'Cannot copy a range onto itself');
-    }
-    // Up to the first whole block, then the blocks, then what is left.
-    const alike = sourceOffset % BLOCK_SIZE === offset % BLOCK_SIZE;
-    const head = alike ? Math.min(all, (BLOCK_SIZE - (offset % BLOCK_SIZE)) % BLOCK_SIZE) : all;
-    const blocks = roundDown(all - head, BLOCK_SIZE);
-    let done = yield* copyBytes(context, from, sourceOffset, to, offset, head);
-    if (done < head) return done;
-    if (blocks > 0) {
-      const at = { sourceOffset: sourceOffset + head, offset: offset + head, length: blocks };
-      const shared = yield* shareRange(context, from, to, at);
-      done += shared;
-      if (shared < blocks) return done;
-    }
-    return (
-      done + (yield* copyBytes(context, from, sourceOffset + done, to, offset + done, all - done))
-    );
-  });
+  const range = { sourceOffset, offset, length };
+  return yield* withFiles(context, source, target, (from, to) =>
+    copyBetween(context, from, to, range),
+  );
+}
+
+/** {@link copyRange} of inodes that are in use. */
+export function* copyBetween(
+  context: DataContext,
+  from: Vnode,
+  to: Vnode,
+  { sourceOffset = 0, offset = 0, length }: CloneRangeOptions,
+): Procedure<number> {
+  const most = Math.max(0, from.size - sourceOffset);
+  const all = Math.min(length ?? most, most);
+  if (from === to && sourceOffset < offset + all && offset < sourceOffset + all) {
+    throw new FilesystemError('EINVAL', 'Cannot copy a range onto itself');
+  }
+  // Up to the first whole block, then the blocks, then what is left.
+  const alike = sourceOffset % BLOCK_SIZE === offset % BLOCK_SIZE;
+  const head = alike ? Math.min(all, (BLOCK_SIZE - (offset % BLOCK_SIZE)) % BLOCK_SIZE) : all;
+  const blocks = roundDown(all - head, BLOCK_SIZE);
+  let done = yield* copyBytes(context, from, sourceOffset, to, offset, head);
+  if (done < head) return done;
+  if (blocks > 0) {
+    const at = { sourceOffset: sourceOffset + head, offset: offset + head, length: blocks };
+    const shared = yield* shareRange(context, from, to, at);
+    done += shared;
+    if (shared < blocks) return done;
+  }
+  return (
+    done + (yield* copyBytes(context, from, sourceOffset + done, to, offset + done, all - done))
+  );
 }
 
 export function* seek(

@@ -1,5 +1,9 @@
 /**
  * api/node: volumes in image files of the host, with what belongs to a process: user and umask.
- * The door of Node's own part of the API.
+ * The door of Node's own part of the API, and of what serves an open volume to others: the
+ * procedures below the calls, on inodes.
  */
-export { NodeVolume } from './volume.ts';
+export { readInto } from '../calls/files.ts';
+export { copyBetween } from '../calls/ranges.ts';
+export { type Procedure, run, runAsync, runSync } from '../procedure.ts';
+export { NodeVolume, ServedVolume } from './volume.ts';

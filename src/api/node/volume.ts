@@ -4,6 +4,8 @@
 import { existsSync } from 'node:fs';
 import type { Device } from '../../device/index.ts';
 import { FileDevice } from '../../device/node.ts';
+import type { Driver } from '../../drive/index.ts';
+import type { Engine } from '../../volume/index.ts';
 import { makeDriver } from '../device-use.ts';
 import { DEFAULT_SIZE, Volume, type VolumeOptions } from '../index.ts';
 import { checkOptions, mountVolume } from '../mount.ts';
@@ -56,6 +58,27 @@ export class NodeVolume extends Volume {
 
   protected override releaseDevice(device: Device): Promise<void> | undefined {
     return device.close();
+  }
+}
+
+/** A volume in an image file that is served to others than callers of this API. */
+export class ServedVolume extends NodeVolume {
+  /** As {@link NodeVolume.openSync}. */
+  static override openSync(path: string, options: VolumeOptions = {}): ServedVolume {
+    const all = { ...ofProcess(), ...options };
+    const device = openPath(path, all);
+    try {
+      const driver = makeDriver(device);
+      return new ServedVolume(device, driver, runSync(driver, mountVolume(device, all)), all);
+    } catch (error) {
+      void device.close();
+      throw error;
+    }
+  }
+
+  /** What its operations are made by, and what runs them. */
+  get parts(): { readonly engine: Engine; readonly driver: Driver } {
+    return { engine: this.engine, driver: this.driver };
   }
 }
 
