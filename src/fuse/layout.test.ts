@@ -6,7 +6,7 @@ import * as wire from './wire.ts';
 
 type AnyLayout = Layout<Record<string, FieldKind>>;
 
-const LAYOUTS = Object.entries(wire).filter(
+const LAYOUTS = Object.entries(wire as Record<string, unknown>).filter(
   (entry): entry is [string, AnyLayout] => typeof entry[1] === 'object',
 );
 

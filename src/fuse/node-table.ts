@@ -1,0 +1,94 @@
+/**
+ * Node table: which inodes the kernel knows, by the numbers it was given, and how often.
+ *
+ * N1. Every reply with an entry counts one lookup; FORGET takes some back. An inode stays in memory
+ *     while its count is above 0.
+ * N2. A file that the kernel knows counts as open once: opening it needs no request then, and its
+ *     data outlives its last name until it is forgotten. Of a directory without names there is
+ *     nothing to keep, so it is merely held.
+ * N3. The number of a node is the handle of its vnode, which is not used again while there is one;
+ *     that of the root is 1, whichever directory was mounted.
+ */
+import { FilesystemError, type Operation } from '../base/index.ts';
+import type { Engine, Vnode } from '../volume/index.ts';
+import { ROOT_NODE } from './constants.ts';
+
+interface Node {
+  readonly vnode: Vnode;
+  lookups: number;
+}
+
+export class NodeTable {
+  readonly root: Vnode;
+  readonly #engine: Engine;
+  readonly #nodes = new Map<number, Node>();
+
+  /** The root is held as long as the table is used. */
+  constructor(engine: Engine, root: Vnode) {
+    this.#engine = engine;
+    this.root = root;
+    root.holds++;
+  }
+
+  /** Inodes that the kernel knows, but for the root. */
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  /** @throws {FilesystemError} `ENOENT` for a number that the kernel was not given */
+  get(number: number): Vnode {
+    if (number === ROOT_NODE) return this.root;
+    const node = this.#nodes.get(number);
+    if (node !== undefined) return node.vnode;
+    throw new FilesystemError('ENOENT', `Cannot find node ${number}: it was forgotten`);
+  }
+
+  numberOf(vnode: Vnode): number {
+    return vnode === this.root ? ROOT_NODE : vnode.id;
+  }
+
+  /** Counts a lookup. The hold of the caller is taken over. */
+  remember(vnode: Vnode): number {
+    vnode.holds--;
+    if (vnode === this.root) return ROOT_NODE;
+    const node = this.#nodes.get(vnode.id);
+    if (node !== undefined) {
+      node.lookups++;
+      return vnode.id;
+    }
+    if (vnode.isDirectory) vnode.holds++;
+    else vnode.opens++;
+    this.#nodes.set(vnode.id, { vnode, lookups: 1 });
+    return vnode.id;
+  }
+
+  /**
+   * Takes lookups back. Returns what has to be run if the kernel was the last to use an inode that
+   * has no name any more: the operation that ends it.
+   */
+  forget(number: number, lookups: number): Operation<void> | undefined {
+    const node = this.#nodes.get(number);
+    if (node === undefined) return undefined;
+    node.lookups -= lookups;
+    return node.lookups > 0 ? undefined : this.#drop(number, node.vnode);
+  }
+
+  /** Forgets everything: the connection has ended. */
+  *forgetAll(): Generator<Operation<void>, void> {
+    for (const [number, { vnode }] of this.#nodes) {
+      const end = this.#drop(number, vnode);
+      if (end !== undefined) yield end;
+    }
+    this.root.holds--;
+  }
+
+  #drop(number: number, vnode: Vnode): Operation<void> | undefined {
+    this.#nodes.delete(number);
+    if (vnode.isDirectory) vnode.holds--;
+    else vnode.opens--;
+    const gone = vnode.holder === undefined && vnode.holds === 0 && vnode.opens === 0;
+    // Nothing is left of an inode that went while it was held, and no clock comes past it.
+    if (gone) this.#engine.table.drop(vnode);
+    return this.#engine.closed(vnode);
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Operations on attributes: getattr, setattr, statx, access, statfs, and extended attributes.
+ */
+import { type Procedure, run } from '../../api/node/index.ts';
+import { BLOCK_SIZE, copyBinary, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
+import { AttributeMask, ExtendedFlag, type Time } from '../../format/index.ts';
+import { ReadExtended, type Vnode } from '../../volume/index.ts';
+import { answerAttributes, answerStatx } from '../attributes.ts';
+import { Fattr } from '../constants.ts';
+import { getI64 } from '../layout.ts';
+import { BODY, type Message, REPLY_BODY } from '../message.ts';
+import type { Answer, Served } from '../served.ts';
+import {
+  ACCESS_IN,
+  GETXATTR_IN,
+  GETXATTR_OUT,
+  SETATTR_IN,
+  SETXATTR_IN,
+  SETXATTR_IN_SHORT,
+  STATFS_OUT,
+} from '../wire.ts';
+
+const SET_USER = 0o4000;
+const SET_GROUP = 0o2000;
+const GROUP_EXECUTE = 0o010;
+
+const ACCESS_WRITE = 2;
+const ACCESS_EXECUTE = 1;
+
+const NAME_MAX = 255;
+/** Inode numbers there are. */
+const INODES = 2 ** 40;
+
+export function getattr(served: Served, message: Message): Answer {
+  return answerAttributes(served, message.out, served.vnode(message));
+}
+
+export function statx(served: Served, message: Message): Answer {
+  return answerStatx(served, message.out, served.vnode(message));
+}
+
+export interface AttributeChange {
+  readonly mask: number;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly atime?: Time;
+  readonly mtime?: Time;
+  /** Time of the change; now if it is left out. */
+  readonly ctime?: Time;
+}
+
+export function* setAttributes(
+  served: Served,
+  vnode: Vnode,
+  change: AttributeChange,
+): Procedure<void> {
+  const time = change.ctime ?? served.time;
+  const record = {
+    type: 'setattr',
+    target: vnode.id,
+    mask: change.mask,
+    mode: change.mode ?? 0,
+    uid: change.uid ?? 0,
+    gid: change.gid ?? 0,
+    atime: change.atime ?? time,
+    mtime: change.mtime ?? time,
+    time,
+  } as const;
+  yield* run(served.engine.apply(record));
+}
+
+/** The mode of a file whose data or owner somebody changes who may not keep its privileges. */
+export function privilegesKept({ mode, isDirectory }: Vnode): number {
+  if (isDirectory) return mode;
+  const group = (mode & GROUP_EXECUTE) !== 0 ? SET_GROUP : 0;
+  return mode & ~(SET_USER | group);
+}
+
+export function* setattr(served: Served, message: Message): Procedure<number> {
+  const { at } = SETATTR_IN;
+  const vnode = served.vnode(message);
+  const valid = message.u32(at.valid);
+  const { time } = served;
+  if ((valid & Fattr.SIZE) !== 0) {
+    const size = message.u64(at.size);
+    yield* run(served.engine.apply({ type: 'truncate', target: vnode.id, size, time }));
+  }
+  const change = changeOf(message, valid, vnode, time);
+  if (change.mask !== 0 || (valid & Fattr.CTIME) !== 0) {
+    yield* setAttributes(served, vnode, change);
+  }
+  return answerAttributes(served, message.out, vnode);
+}
+
+function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): AttributeChange {
+  const { at } = SETATTR_IN;
+  const has = (flag: number): boolean => (valid & flag) !== 0;
+  const time = (given: number, present: number, sec: number, nsec: number): Time => {
+    if (has(present)) return now;
+    return has(given) ? timeAt(message, sec, nsec) : now;
+  };
+  let mask = 0;
+  if (has(Fattr.UID)) mask |= AttributeMask.UID;
+  if (has(Fattr.GID)) mask |= AttributeMask.GID;
+  if (has(Fattr.ATIME | Fattr.ATIME_NOW)) mask |= AttributeMask.ATIME;
+  if (has(Fattr.MTIME | Fattr.MTIME_NOW)) mask |= AttributeMask.MTIME;
+  let { mode } = vnode;
+  if (has(Fattr.MODE)) mode = message.u32(at.mode) & 0o7777;
+  else if (has(Fattr.UID | Fattr.GID | Fattr.KILL_SUIDGID)) mode = privilegesKept(vnode);
+  if (has(Fattr.MODE) || mode !== vnode.mode) mask |= AttributeMask.MODE;
+  return {
+    mask,
+    mode,
+    uid: message.u32(at.uid),
+    gid: message.u32(at.gid),
+    atime: time(Fattr.ATIME, Fattr.ATIME_NOW, at.atime, at.atimensec),
+    mtime: time(Fattr.MTIME, Fattr.MTIME_NOW, at.mtime, at.mtimensec),
+    ctime: has(Fattr.CTIME) ? timeAt(message, at.ctime, at.ctimensec) : now,
+  };
+}
+
+function timeAt(message: Message, sec: number, nsec: number): Time {
+  return {
+    sec: getI64(message.view, BODY + sec),
+    nsec: Math.min(999_999_999, message.u32(nsec)),
+  };
+}
+
+/** Only asked without `default_permissions`, with which the kernel judges by itself. */
+export function access(served: Served, message: Message): Answer {
+  const vnode = served.vnode(message);
+  const wanted = message.u32(ACCESS_IN.at.mask) & 7;
+  if ((wanted & ACCESS_WRITE) !== 0 && served.readOnly) return -ERRNO.EROFS[0];
+  const { mode, uid, gid } = vnode;
+  if (message.uid === 0) {
+    const runs = vnode.isDirectory || (mode & 0o111) !== 0;
+    return (wanted & ACCESS_EXECUTE) === 0 || runs ? 0 : -ERRNO.EACCES[0];
+  }
+  const shift = message.uid === uid ? 6 : message.gid === gid ? 3 : 0;
+  return ((mode >>> shift) & wanted) === wanted ? 0 : -ERRNO.EACCES[0];
+}
+
+export function statfs(served: Served, { out }: Message): Answer {
+  const { space, superblock, state } = served.engine.store;
+  const { at } = STATFS_OUT;
+  for (let i = 0; i < STATFS_OUT.size; i += 4) out.setUint32(REPLY_BODY + i, 0, true);
+  setU64(out, REPLY_BODY + at.blocks, superblock.geometry.blockCount);
+  setU64(out, REPLY_BODY + at.bfree, space.available);
+  setU64(out, REPLY_BODY + at.bavail, space.available);
+  setU64(out, REPLY_BODY + at.files, INODES);
+  setU64(out, REPLY_BODY + at.ffree, INODES - state.nextInode);
+  out.setUint32(REPLY_BODY + at.bsize, BLOCK_SIZE, true);
+  out.setUint32(REPLY_BODY + at.namelen, NAME_MAX, true);
+  out.setUint32(REPLY_BODY + at.frsize, BLOCK_SIZE, true);
+  return STATFS_OUT.size;
+}
+
+/** The spaces of names that are kept; of `system.` the kernel would expect a meaning. */
+const SPACES = ['user.', 'trusted.', 'security.'];
+
+function checkSpace(name: string): void {
+  if (SPACES.some((space) => name.startsWith(space))) return;
+  throw new FilesystemError(
+    'ENOTSUP',
+    `Cannot use attribute ${JSON.stringify(name)}: wanted user., trusted. or security.`,
+  );
+}
+
+export function getxattr(served: Served, message: Message): Answer {
+  const vnode = served.vnode(message);
+  const name = message.name(GETXATTR_IN.size);
+  // Mostly there are none, and the kernel asks for those of security with every program.
+  if (vnode.attributes.length === 0 && vnode.attributeBlocks === 0) {
+    return SPACES.some((space) => name.startsWith(space)) ? -ERRNO.ENODATA[0] : -ERRNO.ENOTSUP[0];
+  }
+  return readExtended(served, message, vnode, name);
+}
+
+function* readExtended(
+  served: Served,
+  message: Message,
+  vnode: Vnode,
+  name: string,
+): Procedure<number> {
+  checkSpace(name);
+  const value = (yield* run(new ReadExtended(served.engine, vnode))).get(name);
+  return value === undefined ? -ERRNO.ENODATA[0] : answerValue(message, value);
+}
+
+/** A value, or with size 0 how long it is. */
+function answerValue(message: Message, value: Uint8Array): number {
+  const size = message.u32(GETXATTR_IN.at.size);
+  if (size === 0) {
+    message.out.setUint32(REPLY_BODY + GETXATTR_OUT.at.size, value.length, true);
+    message.out.setUint32(REPLY_BODY + GETXATTR_OUT.at.padding, 0, true);
+    return GETXATTR_OUT.size;
+  }
+  if (value.length > size) return -ERRNO.ERANGE[0];
+  message.reply.set(value, REPLY_BODY);
+  return value.length;
+}
+
+/** Names of `trusted.` are for the superuser. */
+export function* listxattr(served: Served, message: Message): Procedure<number> {
+  const attributes = yield* run(new ReadExtended(served.engine, served.vnode(message)));
+  const names = [...attributes.keys()].filter(
+    (name) => message.uid === 0 || !name.startsWith('trusted.'),
+  );
+  const list = names.map((name) => `${name}\0`).join('');
+  const bytes = new Uint8Array(list.length);
+  copyBinary(list, bytes, 0);
+  return answerValue(message, bytes);
+}
+
+export function* setxattr(served: Served, message: Message): Procedure<number> {
+  const { at } = SETXATTR_IN;
+  const name = message.name(served.setxattrExtended ? SETXATTR_IN.size : SETXATTR_IN_SHORT);
+  const value = message.valueAfterName(message.u32(at.size)).slice();
+  const given = message.u32(at.flags);
+  const flags =
+    ((given & 1) !== 0 ? ExtendedFlag.CREATE : 0) | ((given & 2) !== 0 ? ExtendedFlag.REPLACE : 0);
+  return yield* changeExtended(served, message, name, value, flags);
+}
+
+export function removexattr(served: Served, message: Message): Answer {
+  return changeExtended(served, message, message.name(0), undefined, 0);
+}
+
+function* changeExtended(
+  served: Served,
+  message: Message,
+  name: string,
+  value: Uint8Array | undefined,
+  flags: number,
+): Procedure<number> {
+  checkSpace(name);
+  const target = served.vnode(message).id;
+  const { time } = served;
+  yield* run(served.engine.apply({ type: 'setxattr', target, name, value, flags, time }));
+  return 0;
+}

@@ -1,0 +1,187 @@
+/**
+ * Operations on the data of files: open, read, write, fsync, fallocate, lseek, copy_file_range,
+ * ioctl.
+ */
+import { copyBetween, type Procedure, readInto, run } from '../../api/node/index.ts';
+import { ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
+import { AttributeMask } from '../../format/index.ts';
+import { Seek } from '../../iomap/index.ts';
+import { checkFile, Fsync, type Vnode, WriteFile } from '../../volume/index.ts';
+import { Errno, Ioctl, SEEK_DATA, SEEK_HOLE, WRITE_KILL_SUIDGID } from '../constants.ts';
+import { DATA_MAX, type Message, REPLY_BODY } from '../message.ts';
+import type { Answer, Served } from '../served.ts';
+import {
+  COPY_FILE_RANGE_IN,
+  COPY_FILE_RANGE_OUT,
+  FALLOCATE_IN,
+  IOCTL_IN,
+  IOCTL_OUT,
+  LSEEK_IN,
+  LSEEK_OUT,
+  OPEN_OUT,
+  READ_IN,
+  WRITE_IN,
+  WRITE_OUT,
+} from '../wire.ts';
+import { privilegesKept, setAttributes } from './attributes.ts';
+
+/** What the older form of copy_file_range can answer at the most, in whole blocks. */
+const COPY_MAX = 0xfffff000;
+
+/**
+ * A file that the kernel knows is open (N2), so it need not ask: it is told so by `ENOSYS`, if it
+ * has said that it understands. Otherwise every open is answered alike: there are no handles.
+ */
+export function open(served: Served, message: Message): Answer {
+  if (served.opensUnasked) return -ERRNO.ENOSYS[0];
+  for (let i = 0; i < OPEN_OUT.size; i += 4) message.out.setUint32(REPLY_BODY + i, 0, true);
+  return OPEN_OUT.size;
+}
+
+/** Nothing is kept for an open file, and what closing has to write back the kernel has sent. */
+export function release(): Answer {
+  return 0;
+}
+
+/** The kernel need not tell of a close: it waits for what it has written before it asks. */
+export function flush(): Answer {
+  return -ERRNO.ENOSYS[0];
+}
+
+export function read(served: Served, message: Message): Answer {
+  const position = message.u64(READ_IN.at.offset);
+  const length = Math.min(message.u32(READ_IN.at.size), DATA_MAX);
+  const part = { position, length, bytes: message.reply, at: REPLY_BODY };
+  const vnode = served.vnode(message);
+  checkFile(vnode);
+  return readInto(served, vnode, part);
+}
+
+export function* write(served: Served, message: Message): Procedure<number> {
+  const position = message.u64(WRITE_IN.at.offset);
+  const length = message.u32(WRITE_IN.at.size);
+  const from = message.data(WRITE_IN.size, length);
+  const vnode = served.vnode(message);
+  const operation = served.writes.pop() ?? new WriteFile(served.engine);
+  const { bytes } = message;
+  const count = yield* run(operation.write(vnode, position, bytes, from, length, served.time));
+  served.writes.push(operation);
+  if ((message.u32(WRITE_IN.at.write_flags) & WRITE_KILL_SUIDGID) !== 0) {
+    yield* dropPrivileges(served, vnode);
+  }
+  message.out.setUint32(REPLY_BODY + WRITE_OUT.at.size, count, true);
+  message.out.setUint32(REPLY_BODY + WRITE_OUT.at.padding, 0, true);
+  return WRITE_OUT.size;
+}
+
+/** Whoever changes the data of a file takes its set-user and set-group bits away. */
+function* dropPrivileges(served: Served, vnode: Vnode): Procedure<void> {
+  const mode = privilegesKept(vnode);
+  if (mode !== vnode.mode) yield* setAttributes(served, vnode, { mask: AttributeMask.MODE, mode });
+}
+
+/** Of a directory too: names and attributes come with the file. */
+export function* fsync(served: Served, message: Message): Procedure<number> {
+  const vnode = served.vnode(message);
+  if (!served.readOnly) yield* run(new Fsync(served.engine, vnode));
+  return 0;
+}
+
+export function* syncfs(served: Served): Procedure<number> {
+  if (!served.readOnly) yield* run(served.engine.commit());
+  return 0;
+}
+
+export function* fallocate(served: Served, message: Message): Procedure<number> {
+  const vnode = served.vnode(message);
+  const record = {
+    type: 'fallocate',
+    target: vnode.id,
+    mode: message.u32(FALLOCATE_IN.at.mode),
+    offset: message.u64(FALLOCATE_IN.at.offset),
+    length: message.u64(FALLOCATE_IN.at.length),
+    time: served.time,
+  } as const;
+  yield* run(served.engine.apply(record));
+  // Who may keep the bits is not told; the superuser may.
+  if (message.uid !== 0) yield* dropPrivileges(served, vnode);
+  return 0;
+}
+
+/**
+ * With the writeback cache the kernel may have data that is not here yet, where this would see a
+ * hole: it takes the whole file for data then.
+ */
+export function lseek(served: Served, message: Message): Answer {
+  if (served.options.writeback) return -ERRNO.ENOSYS[0];
+  return seek(served, message);
+}
+
+function* seek(served: Served, message: Message): Procedure<number> {
+  const whence = message.u32(LSEEK_IN.at.whence);
+  if (whence !== SEEK_DATA && whence !== SEEK_HOLE) {
+    throw new FilesystemError('EINVAL', `Cannot seek by ${whence}: wanted SEEK_DATA or SEEK_HOLE`);
+  }
+  const vnode = served.vnode(message);
+  checkFile(vnode);
+  const what = whence === SEEK_DATA ? 'data' : 'hole';
+  const found = yield* run(new Seek(vnode, message.u64(LSEEK_IN.at.offset), what));
+  setU64(message.out, REPLY_BODY + LSEEK_OUT.at.offset, found);
+  return LSEEK_OUT.size;
+}
+
+export function* copyFileRange(served: Served, message: Message): Procedure<number> {
+  const count = yield* copy(served, message, COPY_MAX);
+  message.out.setUint32(REPLY_BODY + WRITE_OUT.at.size, count, true);
+  message.out.setUint32(REPLY_BODY + WRITE_OUT.at.padding, 0, true);
+  return WRITE_OUT.size;
+}
+
+export function* copyFileRange64(served: Served, message: Message): Procedure<number> {
+  const count = yield* copy(served, message, Number.MAX_SAFE_INTEGER);
+  setU64(message.out, REPLY_BODY + COPY_FILE_RANGE_OUT.at.bytes_copied, count);
+  return COPY_FILE_RANGE_OUT.size;
+}
+
+function* copy(served: Served, message: Message, most: number): Procedure<number> {
+  const { at } = COPY_FILE_RANGE_IN;
+  const from = served.vnode(message);
+  const to = served.nodes.get(message.nodeAt(at.nodeid_out));
+  checkFile(from);
+  checkFile(to);
+  const range = {
+    sourceOffset: message.u64(at.off_in),
+    offset: message.u64(at.off_out),
+    length: Math.min(message.u64(at.len), most),
+  };
+  const count = yield* copyBetween(served, from, to, range);
+  if (message.uid !== 0) yield* dropPrivileges(served, to);
+  return count;
+}
+
+/** Flags of inodes can be asked for, and there are none; other requests belong to other kinds. */
+export function ioctl(served: Served, message: Message): Answer {
+  const vnode = served.vnode(message);
+  const size = message.u32(IOCTL_IN.at.out_size);
+  const inSize = message.u32(IOCTL_IN.at.in_size);
+  switch (message.u32(IOCTL_IN.at.cmd)) {
+    case Ioctl.GETFLAGS:
+    case Ioctl.FSGETXATTR:
+      return answerIoctl(message, Math.min(size, DATA_MAX));
+    case Ioctl.SETFLAGS: {
+      const at = message.data(IOCTL_IN.size, inSize);
+      const flags = inSize >= 4 ? message.view.getUint32(at, true) : 0;
+      if (flags === 0 && !vnode.realm.readOnly) return answerIoctl(message, 0);
+      return -ERRNO.ENOTSUP[0];
+    }
+    default:
+      return -Errno.ENOTTY;
+  }
+}
+
+/** `size` bytes of zeros come out. */
+function answerIoctl({ out }: Message, size: number): number {
+  const length = IOCTL_OUT.size + size;
+  for (let i = 0; i < length; i++) out.setUint8(REPLY_BODY + i, 0);
+  return length;
+}

@@ -1,0 +1,205 @@
+/**
+ * Operations on names: lookup, create and its kin, link, unlink, rename, readlink.
+ */
+import { type Procedure, run } from '../../api/node/index.ts';
+import { FilesystemError } from '../../base/index.ts';
+import { InodeKind, RenameFlag, UnlinkWhat } from '../../format/index.ts';
+import { glance, peek, readTarget, type Vnode } from '../../volume/index.ts';
+import { kindOf, putAbsence, putEntry, recordDevice } from '../attributes.ts';
+import { RenameBit } from '../constants.ts';
+import { type Message, REPLY_BODY } from '../message.ts';
+import type { Answer, Served } from '../served.ts';
+import {
+  CREATE_IN,
+  ENTRY_OUT,
+  LINK_IN,
+  MKDIR_IN,
+  MKNOD_IN,
+  OPEN_OUT,
+  RENAME_IN,
+  RENAME2_IN,
+} from '../wire.ts';
+
+const SET_GROUP = 0o2000;
+const O_EXCL = 0o200;
+
+/** Answers with an entry; the hold of the caller goes to the table of nodes. */
+function answerEntry(served: Served, { out }: Message, vnode: Vnode): number {
+  putEntry(served, out, REPLY_BODY, vnode);
+  return ENTRY_OUT.size;
+}
+
+export function lookup(served: Served, message: Message): Answer {
+  const name = message.name(0);
+  if (name === '.' || name === '..') return lookupSpecial(served, message, name);
+  const directory = served.vnode(message);
+  const near = glance(served.engine, directory, name);
+  if (near === undefined) return lookupFar(served, message, directory, name);
+  return answerFound(served, message, near);
+}
+
+function* lookupFar(
+  served: Served,
+  message: Message,
+  directory: Vnode,
+  name: string,
+): Procedure<number> {
+  return answerFound(served, message, yield* run(peek(served.engine, directory, name)));
+}
+
+/** A name that is not there is an answer too, which the kernel keeps. */
+function answerFound(served: Served, message: Message, found: Vnode | null): number {
+  if (found !== null) return answerEntry(served, message, found);
+  putAbsence(served, message.out, REPLY_BODY);
+  return ENTRY_OUT.size;
+}
+
+/** Asked by whoever has a handle of an inode that the kernel has forgotten. */
+function lookupSpecial(served: Served, message: Message, name: string): number {
+  const { engine, nodes } = served;
+  const { root } = nodes;
+  const vnode = nodes.numberOf(root) === message.node ? root : engine.table.get(message.node);
+  if (vnode === undefined || !vnode.isWithin(root)) {
+    throw new FilesystemError('ENOENT', `Cannot find node ${message.node}: it was forgotten`);
+  }
+  const found = name === '.' || vnode === root ? vnode : (vnode.parent as Vnode);
+  found.holds++;
+  return answerEntry(served, message, found);
+}
+
+interface NewInode {
+  readonly kind: InodeKind;
+  readonly mode: number;
+  readonly rdev?: number;
+  readonly target?: string;
+}
+
+/** Makes an inode for the user who asks, held. In a set-group directory it gets its group. */
+function* make(
+  served: Served,
+  message: Message,
+  name: string,
+  { kind, mode, rdev = 0, target = '' }: NewInode,
+): Procedure<Vnode> {
+  const parent = served.vnode(message);
+  const inherits = (parent.mode & SET_GROUP) !== 0;
+  const sticky = inherits && kind === InodeKind.DIRECTORY ? SET_GROUP : 0;
+  const record = {
+    type: 'create',
+    parent: parent.id,
+    name,
+    kind,
+    mode: (mode & 0o7777) | sticky,
+    uid: message.uid,
+    gid: inherits ? parent.gid : message.gid,
+    rdev,
+    target,
+    time: served.time,
+    ino: 0,
+    handle: 0,
+  } as const;
+  return (yield* run(served.engine.apply(record))) as Vnode;
+}
+
+export function* mknod(served: Served, message: Message): Procedure<number> {
+  const mode = message.u32(MKNOD_IN.at.mode);
+  const rdev = recordDevice(message.u32(MKNOD_IN.at.rdev));
+  const kind = kindOf(mode);
+  if (kind === undefined || kind === InodeKind.DIRECTORY || kind === InodeKind.SYMLINK) {
+    throw new FilesystemError('EINVAL', `Cannot make a node of mode 0${mode.toString(8)}`);
+  }
+  const name = message.name(MKNOD_IN.size);
+  return answerEntry(served, message, yield* make(served, message, name, { kind, mode, rdev }));
+}
+
+export function* mkdir(served: Served, message: Message): Procedure<number> {
+  const inode = { kind: InodeKind.DIRECTORY, mode: message.u32(MKDIR_IN.at.mode) };
+  const name = message.name(MKDIR_IN.size);
+  return answerEntry(served, message, yield* make(served, message, name, inode));
+}
+
+export function* symlink(served: Served, message: Message): Procedure<number> {
+  const name = message.name(0);
+  const inode = { kind: InodeKind.SYMLINK, mode: 0o777, target: message.nextName() };
+  return answerEntry(served, message, yield* make(served, message, name, inode));
+}
+
+/** Makes a file and opens it. One that somebody else has made meanwhile is opened, unless `EXCL` */
+export function* create(served: Served, message: Message): Procedure<number> {
+  const mode = message.u32(CREATE_IN.at.mode);
+  const name = message.name(CREATE_IN.size);
+  let vnode: Vnode | null = null;
+  try {
+    vnode = yield* make(served, message, name, { kind: InodeKind.FILE, mode });
+  } catch (error) {
+    const taken = error instanceof FilesystemError && error.code === 'EEXIST';
+    if (!taken || (message.u32(CREATE_IN.at.flags) & O_EXCL) !== 0) throw error;
+    vnode = yield* run(peek(served.engine, served.vnode(message), name));
+    if (vnode === null) throw error;
+  }
+  answerEntry(served, message, vnode);
+  const start = REPLY_BODY + ENTRY_OUT.size;
+  for (let i = 0; i < OPEN_OUT.size; i += 4) message.out.setUint32(start + i, 0, true);
+  return ENTRY_OUT.size + OPEN_OUT.size;
+}
+
+export function* link(served: Served, message: Message): Procedure<number> {
+  const target = served.nodes.get(message.nodeAt(LINK_IN.at.oldnodeid));
+  const parent = served.vnode(message);
+  const name = message.name(LINK_IN.size);
+  const { time } = served;
+  const record = { type: 'link', target: target.id, parent: parent.id, name, time } as const;
+  yield* run(served.engine.apply(record));
+  target.holds++;
+  return answerEntry(served, message, target);
+}
+
+export function unlink(served: Served, message: Message): Answer {
+  return unlinkName(served, message, UnlinkWhat.FILE);
+}
+
+export function rmdir(served: Served, message: Message): Answer {
+  return unlinkName(served, message, UnlinkWhat.DIRECTORY);
+}
+
+function* unlinkName(served: Served, message: Message, what: UnlinkWhat): Procedure<number> {
+  const parent = served.vnode(message).id;
+  const name = message.name(0);
+  yield* run(served.engine.apply({ type: 'unlink', parent, name, what, time: served.time }));
+  return 0;
+}
+
+export function rename(served: Served, message: Message): Answer {
+  return renameWith(served, message, RENAME_IN.size, 0);
+}
+
+export function rename2(served: Served, message: Message): Answer {
+  const flags = message.u32(RENAME2_IN.at.flags);
+  if ((flags & ~RenameBit.NOREPLACE) !== 0) {
+    throw new FilesystemError('EINVAL', `Cannot rename with flags ${flags}: wanted 0 or NOREPLACE`);
+  }
+  return renameWith(served, message, RENAME2_IN.size, flags === 0 ? 0 : RenameFlag.NO_REPLACE);
+}
+
+function* renameWith(
+  served: Served,
+  message: Message,
+  namesAt: number,
+  flags: number,
+): Procedure<number> {
+  const parent = served.vnode(message).id;
+  const newParent = served.nodes.get(message.nodeAt(RENAME_IN.at.newdir)).id;
+  const name = message.name(namesAt);
+  const newName = message.nextName();
+  const { time } = served;
+  yield* run(
+    served.engine.apply({ type: 'rename', parent, name, newParent, newName, flags, time }),
+  );
+  return 0;
+}
+
+export function* readlink(served: Served, message: Message): Procedure<number> {
+  const target = yield* run(readTarget(served.engine, served.vnode(message)));
+  message.reply.set(target, REPLY_BODY);
+  return target.length;
+}
