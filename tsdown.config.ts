@@ -18,6 +18,7 @@ const entries: Record<string, string> = {
   format: 'src/format/index.ts',
   check: 'src/check/index.ts',
   testing: 'src/testing/index.ts',
+  'fuse-worker': 'src/fuse/worker.ts',
   'cli/main': 'src/cli/main.ts',
 };
 

@@ -22,6 +22,7 @@ import { addImport } from './commands/import.ts';
 import { addInfo } from './commands/info.ts';
 import { addLs } from './commands/ls.ts';
 import { addMkdir } from './commands/mkdir.ts';
+import { addMount } from './commands/mount.ts';
 import { addMv } from './commands/mv.ts';
 import { addPut } from './commands/put.ts';
 import { addResize } from './commands/resize.ts';
@@ -31,6 +32,7 @@ import { addSnapshot } from './commands/snapshot.ts';
 import { addSpace } from './commands/space.ts';
 import { addTrace } from './commands/trace.ts';
 import { addTrim } from './commands/trim.ts';
+import { addUmount } from './commands/umount.ts';
 import { explain, Fault, Status } from './faults.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -51,6 +53,8 @@ const COMMANDS = [
   addSpace,
   addExtents,
   addTrace,
+  addMount,
+  addUmount,
   addInfo,
   addResize,
   addTrim,

@@ -70,10 +70,15 @@ export function* setAttributes(
   yield* run(served.engine.apply(record));
 }
 
-/** The mode of a file whose data or owner somebody changes who may not keep its privileges. */
-export function privilegesKept({ mode, isDirectory }: Vnode): number {
+/**
+ * The mode of a file whose data or owner somebody changes who may not keep its privileges. Without
+ * a group that executes it, set-group stays for the superuser and for members; of the groups of a
+ * user one is told.
+ */
+export function privilegesKept(message: Message, { mode, gid, isDirectory }: Vnode): number {
   if (isDirectory) return mode;
-  const group = (mode & GROUP_EXECUTE) !== 0 ? SET_GROUP : 0;
+  const member = message.uid === 0 || message.gid === gid;
+  const group = (mode & GROUP_EXECUTE) !== 0 || !member ? SET_GROUP : 0;
   return mode & ~(SET_USER | group);
 }
 
@@ -87,11 +92,23 @@ export function* setattr(served: Served, message: Message): Procedure<number> {
     yield* run(served.engine.apply({ type: 'truncate', target: vnode.id, size, time }));
   }
   const change = changeOf(message, valid, vnode, time);
-  if (change.mask !== 0 || (valid & Fattr.CTIME) !== 0) {
+  if (change.mask !== 0 || (valid & Fattr.SIZE) === 0 || (valid & Fattr.CTIME) !== 0) {
     yield* setAttributes(served, vnode, change);
   }
   return answerAttributes(served, message.out, vnode);
 }
+
+/** All that a SETATTR can set. */
+const EVERYTHING =
+  Fattr.MODE |
+  Fattr.UID |
+  Fattr.GID |
+  Fattr.SIZE |
+  Fattr.ATIME |
+  Fattr.MTIME |
+  Fattr.ATIME_NOW |
+  Fattr.MTIME_NOW |
+  Fattr.CTIME;
 
 function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): AttributeChange {
   const { at } = SETATTR_IN;
@@ -107,7 +124,10 @@ function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): Att
   if (has(Fattr.MTIME | Fattr.MTIME_NOW)) mask |= AttributeMask.MTIME;
   let { mode } = vnode;
   if (has(Fattr.MODE)) mode = message.u32(at.mode) & 0o7777;
-  else if (has(Fattr.UID | Fattr.GID | Fattr.KILL_SUIDGID)) mode = privilegesKept(vnode);
+  else if (has(Fattr.UID | Fattr.GID | Fattr.KILL_SUIDGID) || !has(EVERYTHING)) {
+    // What is asked for by nothing at all is that: chown(2) with -1 for both does so too.
+    mode = privilegesKept(message, vnode);
+  }
   if (has(Fattr.MODE) || mode !== vnode.mode) mask |= AttributeMask.MODE;
   return {
     mask,
@@ -160,6 +180,9 @@ export function statfs(served: Served, { out }: Message): Answer {
 const SPACES = ['user.', 'trusted.', 'security.'];
 
 function checkSpace(name: string): void {
+  if (SPACES.includes(name)) {
+    throw new FilesystemError('EINVAL', `Cannot use attribute "${name}": no name follows`);
+  }
   if (SPACES.some((space) => name.startsWith(space))) return;
   throw new FilesystemError(
     'ENOTSUP',

@@ -67,7 +67,7 @@ export function* write(served: Served, message: Message): Procedure<number> {
   const count = yield* run(operation.write(vnode, position, bytes, from, length, served.time));
   served.writes.push(operation);
   if ((message.u32(WRITE_IN.at.write_flags) & WRITE_KILL_SUIDGID) !== 0) {
-    yield* dropPrivileges(served, vnode);
+    yield* dropPrivileges(served, message, vnode);
   }
   message.out.setUint32(REPLY_BODY + WRITE_OUT.at.size, count, true);
   message.out.setUint32(REPLY_BODY + WRITE_OUT.at.padding, 0, true);
@@ -75,8 +75,8 @@ export function* write(served: Served, message: Message): Procedure<number> {
 }
 
 /** Whoever changes the data of a file takes its set-user and set-group bits away. */
-function* dropPrivileges(served: Served, vnode: Vnode): Procedure<void> {
-  const mode = privilegesKept(vnode);
+function* dropPrivileges(served: Served, message: Message, vnode: Vnode): Procedure<void> {
+  const mode = privilegesKept(message, vnode);
   if (mode !== vnode.mode) yield* setAttributes(served, vnode, { mask: AttributeMask.MODE, mode });
 }
 
@@ -104,7 +104,7 @@ export function* fallocate(served: Served, message: Message): Procedure<number> 
   } as const;
   yield* run(served.engine.apply(record));
   // Who may keep the bits is not told; the superuser may.
-  if (message.uid !== 0) yield* dropPrivileges(served, vnode);
+  if (message.uid !== 0) yield* dropPrivileges(served, message, vnode);
   return 0;
 }
 
@@ -155,7 +155,7 @@ function* copy(served: Served, message: Message, most: number): Procedure<number
     length: Math.min(message.u64(at.len), most),
   };
   const count = yield* copyBetween(served, from, to, range);
-  if (message.uid !== 0) yield* dropPrivileges(served, to);
+  if (message.uid !== 0) yield* dropPrivileges(served, message, to);
   return count;
 }
 

@@ -1,0 +1,165 @@
+/** ramet mount: a volume as a filesystem of this host. */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { mountVolume, type ServedMount } from '../../fuse/index.ts';
+import { action, addCommand, type CommonOptions } from '../command.ts';
+import { doing, Fault, usageFault } from '../faults.ts';
+import { binaryOf } from '../names.ts';
+import { PLACE_HELP, parsePlace, showPlace } from '../place.ts';
+import { parseSize } from '../sizes.ts';
+import type { Terminal } from '../terminal.ts';
+
+interface Options extends CommonOptions {
+  readonly background?: true;
+  readonly readOnly?: true;
+  readonly options?: string;
+  readonly cache?: number;
+}
+
+export function addMount(program: Command, terminal: Terminal): void {
+  addCommand(program, {
+    name: 'mount',
+    summary: 'make a volume a filesystem of this host, for every program',
+    notes:
+      'Linux only, as root; /dev/fuse must be there. Serves the mount until it is unmounted, or ' +
+      'until a signal asks for that. fsync makes a file durable; everything else is durable a ' +
+      'second after the last change, and sync(1) alone does not make it so. docs/MOUNT.md says ' +
+      'what is promised. Options for -o are those of mount(8), and writeback.',
+    examples: [
+      ['mount work.img /mnt/work', 'and serve it until it is unmounted'],
+      ['mount work.img /mnt/work --background', 'the same, and return once it answers'],
+      ['mount work.img@monday /mnt/old', 'a snapshot, read-only'],
+    ],
+  })
+    .argument('<place>', PLACE_HELP)
+    .argument('<directory>', 'where to mount it')
+    .option('-b, --background', 'return when the mount answers, and go on serving it')
+    .option('-r, --read-only', 'change nothing')
+    .option('-o, --options <list>', 'options of the mount, separated by commas')
+    .option('--cache <size>', 'memory for the volume; 256 MiB if it is left out', (text) =>
+      parseSize(text, 'cache'),
+    )
+    .action(async (text: string, directory: string, options: Options) => {
+      const place = parsePlace(text);
+      await doing(`${action('mount', place)} at ${directory}`, () =>
+        options.background
+          ? startInBackground(text, directory, options)
+          : serve(text, directory, options, terminal),
+      );
+      if (!options.background) return;
+      await announce(text, directory, options, terminal);
+    });
+}
+
+async function announce(
+  text: string,
+  directory: string,
+  options: Options,
+  terminal: Terminal,
+): Promise<void> {
+  const place = showPlace(parsePlace(text));
+  if (options.json) await terminal.json({ mounted: place, directory });
+  else await terminal.line(`${place} is mounted at ${directory}`);
+  await terminal.flush();
+}
+
+/** Options of `-o`: those that are ours, and those for mount(8). */
+function splitOptions(list: string | undefined): { ours: Set<string>; others: string[] } {
+  const ours = new Set<string>();
+  const others: string[] = [];
+  for (const option of (list ?? '').split(',').filter((name) => name !== '')) {
+    if (['ro', 'rw', 'writeback'].includes(option)) ours.add(option);
+    else others.push(option);
+  }
+  return { ours, others };
+}
+
+/** Mounts and serves; returns when it was unmounted. */
+async function serve(
+  text: string,
+  directory: string,
+  options: Options,
+  terminal: Terminal,
+): Promise<void> {
+  const { image, snapshot, path } = parsePlace(text);
+  const { ours, others } = splitOptions(options.options);
+  const mount = await mountVolume({
+    image,
+    snapshot: snapshot === undefined ? undefined : binaryOf(snapshot),
+    path: binaryOf(path),
+    directory,
+    readOnly: options.readOnly ?? (ours.has('ro') || snapshot !== undefined),
+    cacheBytes: options.cache,
+    writeback: ours.has('writeback'),
+    options: others,
+    onBroken: (message) => terminal.warn(`This is a bug in ramet. ${message}`),
+  });
+  await announce(text, directory, options, terminal);
+  const { signal } = terminal;
+  const stop = (): void => void end(mount, terminal);
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
+  await mount.ended;
+}
+
+/**
+ * After a signal. Who is still using the mount keeps it; it is taken off its directory, and served
+ * until the last one is done.
+ */
+async function end(mount: ServedMount, terminal: Terminal): Promise<void> {
+  try {
+    await mount.unmount();
+  } catch (error) {
+    terminal.warn(`${(error as Error).message}; it is served until nobody uses it`);
+    await mount.unmount(true).catch(() => {});
+  }
+}
+
+/**
+ * The same command as a process of its own, which outlives this one. It tells by its first line
+ * that the mount answers. What it complains of goes to a file: nobody may be there to read a pipe.
+ */
+async function startInBackground(text: string, directory: string, options: Options): Promise<void> {
+  const main = process.argv[1];
+  if (main === undefined) throw usageFault('Cannot mount in the background: there is no program');
+  const folder = mkdtempSync(join(tmpdir(), 'ramet-mount-'));
+  const complaints = join(folder, 'stderr');
+  const fd = openSync(complaints, 'w+');
+  try {
+    const args = [realpathSync(main), 'mount', text, directory, ...argumentsOf(options)];
+    const child = spawn(process.execPath, args, {
+      detached: true,
+      stdio: ['ignore', 'pipe', fd],
+    });
+    const started = await new Promise<boolean>((resolve) => {
+      child.stdout?.once('data', () => resolve(true));
+      child.once('exit', () => resolve(false));
+    });
+    if (!started) throw faultIn(readFileSync(complaints, 'utf8'));
+    child.stdout?.destroy();
+    child.unref();
+  } finally {
+    closeSync(fd);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function argumentsOf({ readOnly, options, cache }: Options): string[] {
+  return [
+    ...(readOnly ? ['--read-only'] : []),
+    ...(options === undefined ? [] : ['--options', options]),
+    ...(cache === undefined ? [] : ['--cache', String(cache)]),
+  ];
+}
+
+/** The fault that the other process has told: `ramet: Cannot ...: reason (CODE)`. */
+function faultIn(complaints: string): Fault {
+  const line = complaints.trim().split('\n').at(-1) ?? '';
+  const [, message = line, code] = /^(?:ramet: )?(.*?)(?: \((E[A-Z0-9]+)\))?$/u.exec(line) ?? [];
+  return new Fault(message === '' ? 'Cannot mount: the server has ended' : message, {
+    ...(code === undefined ? {} : { code }),
+  });
+}

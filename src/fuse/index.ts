@@ -1,0 +1,7 @@
+/**
+ * fuse: a volume as a filesystem of the kernel's, through /dev/fuse and nothing else.
+ *
+ * wire.ts has the bytes, session.ts one connection, operations/ what each request does to inodes,
+ * mount.ts and worker.ts the two threads of a mount.
+ */
+export { type MountOptions, mountVolume, ServedMount, unmount } from './mount.ts';

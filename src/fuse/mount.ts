@@ -1,0 +1,252 @@
+/**
+ * Mount: a volume of an image as a filesystem of this host, with no add-on and as root.
+ *
+ * /dev/fuse is opened here and its descriptor handed to mount(8), which hands it to the kernel. A
+ * worker has the engine and serves the descriptor; this thread has the clock. The kernel keeps the
+ * mount as long as any descriptor of the connection is open, and both threads use one: a process
+ * that dies takes the connection with it, and all that is left is a mount point that answers
+ * `ENOTCONN` until it is unmounted.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import { errorCode, FilesystemError } from '../base/index.ts';
+import { DATA_MAX } from './message.ts';
+import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { PENDING, SHARED_WORDS } from './upkeep.ts';
+
+export interface MountOptions {
+  readonly image: string;
+  readonly snapshot?: string | undefined;
+  /** Directory of the volume that becomes the root of the mount; `/` if it is left out. */
+  readonly path?: string | undefined;
+  readonly directory: string;
+  readonly readOnly?: boolean | undefined;
+  readonly cacheBytes?: number | undefined;
+  /** Seconds for which the kernel may believe names and attributes; a day if it is left out. */
+  readonly validSeconds?: number | undefined;
+  readonly writeback?: boolean | undefined;
+  /** Options for mount(8) besides: `noatime`, `nosuid`, ... */
+  readonly options?: readonly string[] | undefined;
+  /** Told of what is a mistake of this program, and was answered with `EIO`. */
+  readonly onBroken?: ((message: string) => void) | undefined;
+}
+
+const A_DAY = 86400;
+/** How often the worker is woken while it has something to do that nobody asks for. */
+const WAKE_MS = 200;
+
+/** A mount that is being served. */
+export class ServedMount {
+  readonly directory: string;
+  /** Resolves when it was unmounted and the volume is closed. */
+  readonly ended: Promise<void>;
+
+  constructor(directory: string, ended: Promise<void>) {
+    this.directory = directory;
+    this.ended = ended;
+  }
+
+  /** @throws {FilesystemError} `EBUSY` if it is in use and `lazy` is not set */
+  async unmount(lazy = false): Promise<void> {
+    await unmount(this.directory, lazy);
+    if (!lazy) await this.ended;
+  }
+}
+
+/**
+ * Mounts a volume and serves it; resolves when the mount answers.
+ *
+ * @throws {FilesystemError} what opening the image throws; `ENODEV` without /dev/fuse, `EPERM`
+ *   without the right to mount, `ENOENT` and `ENOTDIR` for the directory
+ */
+export async function mountVolume(options: MountOptions): Promise<ServedMount> {
+  const { directory } = options;
+  checkDirectory(directory);
+  const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
+  const worker = startWorker(options, shared);
+  const opened = await firstAnswer(worker);
+  const ended = endOf(worker, options.onBroken);
+  // It is awaited by whoever mounts; until then nothing is to complain.
+  ended.catch(() => {});
+  let fd: number;
+  try {
+    fd = openDevice();
+    try {
+      await attach(fd, options, opened.readOnly);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  } catch (error) {
+    worker.postMessage({ fd: undefined } satisfies ToWorker);
+    await ended;
+    throw error;
+  }
+  worker.postMessage({ fd } satisfies ToWorker);
+  const stop = keepAwake(directory, new Int32Array(shared));
+  const closed = ended.finally(() => {
+    stop();
+    closeSync(fd);
+  });
+  closed.catch(() => {});
+  await statfs(directory);
+  raiseReadahead(directory);
+  return new ServedMount(directory, closed);
+}
+
+/** @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount */
+export async function unmount(directory: string, lazy = false): Promise<void> {
+  const { status, output } = await runProgram('umount', [...(lazy ? ['-l'] : []), directory]);
+  if (status === 0) return;
+  const code = /busy/u.test(output) ? 'EBUSY' : 'EINVAL';
+  throw new FilesystemError(code, `Cannot unmount ${directory}: ${reasonIn(output, 'umount')}`);
+}
+
+function checkDirectory(directory: string): void {
+  try {
+    if (statSync(directory).isDirectory()) return;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOTCONN') {
+      const finding = 'a server that is gone has left it mounted; ramet umount cleans it up';
+      throw new FilesystemError('EBUSY', `Cannot mount at ${directory}: ${finding}`);
+    }
+    if (code !== 'ENOENT') throw error;
+    throw new FilesystemError('ENOENT', `Cannot mount at ${directory}: it does not exist`);
+  }
+  throw new FilesystemError('ENOTDIR', `Cannot mount at ${directory}: it is not a directory`);
+}
+
+function openDevice(): number {
+  try {
+    return openSync('/dev/fuse', 'r+');
+  } catch (error) {
+    const known = errorCode(error) === 'EACCES' ? 'EACCES' : 'ENODEV';
+    const finding = known === 'EACCES' ? 'permission denied' : 'there is none';
+    throw new FilesystemError(known, `Cannot open /dev/fuse: ${finding}`, { cause: error });
+  }
+}
+
+function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
+  const data: WorkerOptions = {
+    image: options.image,
+    snapshot: options.snapshot,
+    path: options.path ?? '/',
+    readOnly: options.readOnly ?? options.snapshot !== undefined,
+    cacheBytes: options.cacheBytes,
+    validSeconds: options.validSeconds ?? A_DAY,
+    writeback: options.writeback ?? false,
+    noatime: true,
+    shared,
+  };
+  return new Worker(workerFile(), { workerData: data });
+}
+
+/** Where the worker's program is in the package, whichever file of it this is. */
+function workerFile(): URL {
+  return new URL('dist/fuse-worker.js', import.meta.resolve('ramet/package.json'));
+}
+
+function firstAnswer(worker: Worker): Promise<{ readOnly: boolean }> {
+  return new Promise((resolve, reject) => {
+    worker.once('error', reject);
+    worker.once('message', (message: FromWorker) => {
+      if (message.type === 'opened') resolve(message);
+      else if (message.type !== 'ended') reject(errorOf(message));
+    });
+  });
+}
+
+function endOf(worker: Worker, onBroken: MountOptions['onBroken']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let ended = false;
+    worker.on('message', (message: FromWorker) => {
+      if (message.type === 'broken') onBroken?.(message.message);
+      else if (message.type === 'failed') reject(errorOf(message));
+      else if (message.type === 'ended') ended = true;
+    });
+    worker.once('error', reject);
+    worker.once('exit', () => {
+      if (ended) resolve();
+      else reject(new FilesystemError('EIO', 'Cannot go on serving: the worker has ended'));
+    });
+  });
+}
+
+function errorOf({ message, code }: { message: string; code: string | undefined }): Error {
+  return Object.assign(new Error(message), { name: 'FilesystemError', code });
+}
+
+/** Lets mount(8) hand the descriptor to the kernel. */
+async function attach(fd: number, options: MountOptions, readOnly: boolean): Promise<void> {
+  const given = [
+    'fd=3',
+    'rootmode=40000',
+    'user_id=0',
+    'group_id=0',
+    'default_permissions',
+    'allow_other',
+    `max_read=${DATA_MAX}`,
+    readOnly ? 'ro' : 'rw',
+    ...(options.options ?? []),
+  ];
+  const args = ['-i', '-t', 'fuse.ramet', '-o', given.join(','), options.image, options.directory];
+  const { status, output } = await runProgram('mount', args, fd);
+  if (status === 0) return;
+  const code = /permission|superuser/u.test(output) ? 'EPERM' : 'EINVAL';
+  const reason = reasonIn(output, 'mount');
+  throw new FilesystemError(code, `Cannot mount at ${options.directory}: ${reason}`);
+}
+
+interface Outcome {
+  readonly status: number | null;
+  readonly output: string;
+}
+
+/** Runs a program that may be given a descriptor as its third. */
+function runProgram(program: string, args: readonly string[], fd?: number): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const more = fd === undefined ? [] : [fd];
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe', ...more] });
+    let output = '';
+    child.stderr?.on('data', (data) => {
+      output += String(data);
+    });
+    child.once('error', ({ message }) => resolve({ status: null, output: message }));
+    child.once('close', (status) => resolve({ status, output }));
+  });
+}
+
+/** What a program complained of, in one line and without its name. */
+function reasonIn(output: string, program: string): string {
+  const [line = 'no reason was told'] = output.trim().split('\n');
+  return line.replace(new RegExp(`^${program}: (?:/[^:]*: )?`, 'u'), '').replace(/\.$/u, '');
+}
+
+/** Wakes the worker while it has something to do: with a question that changes nothing. */
+function keepAwake(directory: string, shared: Int32Array): () => void {
+  let asking = false;
+  const timer = setInterval(() => {
+    if (asking || Atomics.load(shared, PENDING) === 0) return;
+    asking = true;
+    void statfs(directory)
+      .catch(() => {})
+      .finally(() => {
+        asking = false;
+      });
+  }, WAKE_MS);
+  return () => clearInterval(timer);
+}
+
+/** The kernel reads ahead 128 KiB of a file by itself; a request can bring eight times as much. */
+function raiseReadahead(directory: string): void {
+  try {
+    const { dev } = statSync(directory);
+    const name = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
+    writeFileSync(`/sys/class/bdi/${name}/read_ahead_kb`, String(DATA_MAX / 1024));
+  } catch {
+    // It is as fast as it is.
+  }
+}

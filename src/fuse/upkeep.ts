@@ -1,0 +1,98 @@
+/**
+ * Upkeep: what has to be done beside requests by a thread that does nothing but wait for them.
+ *
+ * U1. What was changed becomes durable once nothing was asked for half a second, and every five
+ *     seconds while more is asked. The kernel tells a server nothing of sync(2), so this is all
+ *     that such data has.
+ * U2. What removing has left is worked off after that, in slices, so that requests wait little.
+ *
+ * The thread cannot look at a clock while it waits. Another one does: as long as {@link PENDING} is
+ * set it asks for something now and then, and after each request this one looks.
+ */
+import type { Driver } from '../drive/index.ts';
+import type { Engine } from '../volume/index.ts';
+
+/** Words of the memory that both threads see. */
+export const SHARED_WORDS = 4;
+/** Not 0 while there is something to do. */
+export const PENDING = 0;
+
+const IDLE_MS = 500;
+const BUSY_MS = 5000;
+const SLICE_MS = 10;
+/** Requests between two looks at the clock. */
+const LOOK_EVERY = 16;
+
+export interface UpkeepOptions {
+  readonly engine: Engine;
+  readonly driver: Driver;
+  readonly shared: Int32Array;
+  /** Milliseconds since some moment; it does not go back. */
+  readonly now: () => number;
+}
+
+export class Upkeep {
+  readonly #engine: Engine;
+  readonly #driver: Driver;
+  readonly #shared: Int32Array;
+  readonly #now: () => number;
+  /** When the first change was seen that is not durable, and the last one. */
+  #first = -1;
+  #last = 0;
+  #changes = -1;
+  #looks = 0;
+  #reclaims = false;
+
+  constructor({ engine, driver, shared, now }: UpkeepOptions) {
+    this.#engine = engine;
+    this.#driver = driver;
+    this.#shared = shared;
+    this.#now = now;
+  }
+
+  /**
+   * After a request. `changes` counts the requests that may have changed something; `quiet` says
+   * that it was none of a user's.
+   */
+  after(changes: number, quiet: boolean): void {
+    if (!quiet && ++this.#looks % LOOK_EVERY !== 0 && this.#first >= 0) return;
+    const engine = this.#engine;
+    if (engine.store.readOnly) return;
+    const now = this.#now();
+    if (changes !== this.#changes) {
+      this.#changes = changes;
+      this.#last = now;
+    }
+    if (!engine.hasChanges) this.#first = -1;
+    else if (this.#first < 0) this.#first = now;
+    const due = now - this.#last >= IDLE_MS || now - this.#first >= BUSY_MS;
+    if (this.#first >= 0 && due) this.#commit();
+    else if (quiet && this.#reclaims && this.#first < 0) this.#reclaim(now);
+    Atomics.store(this.#shared, PENDING, this.#first >= 0 || this.#reclaims ? 1 : 0);
+  }
+
+  #commit(): void {
+    this.#first = -1;
+    this.#reclaims = true;
+    try {
+      this.#driver.run(this.#engine.commit());
+    } catch {
+      // The store has latched the cause; the next change tells it.
+      this.#reclaims = false;
+    }
+  }
+
+  #reclaim(start: number): void {
+    const engine = this.#engine;
+    try {
+      while (this.#now() - start < SLICE_MS) {
+        const work = engine.reclaim();
+        this.#reclaims = work !== undefined;
+        if (work === undefined) return;
+        this.#driver.run(work);
+      }
+    } catch {
+      this.#reclaims = false;
+    }
+  }
+}
