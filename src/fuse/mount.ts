@@ -141,7 +141,8 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     noatime: true,
     shared,
   };
-  return new Worker(workerFile(), { workerData: data });
+  // So that whoever is refused the image is told which command has it.
+  return new Worker(workerFile(), { workerData: data, argv: process.argv.slice(2) });
 }
 
 /** Where the worker's program is in the package, whichever file of it this is. */

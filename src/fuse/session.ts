@@ -48,8 +48,6 @@ export class Session {
   #begun = false;
   /** The kernel has said that it is done. */
   ended = false;
-  /** Requests taken so far. */
-  count = 0;
 
   constructor({ served, driver, async, send, onBroken }: SessionOptions) {
     this.served = served;
@@ -69,7 +67,6 @@ export class Session {
    * when the message can be used again.
    */
   handle(message: Message, length: number): Promise<void> | undefined {
-    this.count++;
     if (!message.accept(length)) return undefined;
     let answer: number | Procedure<number>;
     try {

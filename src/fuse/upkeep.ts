@@ -39,8 +39,9 @@ export class Upkeep {
   /** When the first change was seen that is not durable, and the last one. */
   #first = -1;
   #last = 0;
-  #changes = -1;
-  #looks = 0;
+  #requests = 0;
+  /** How many requests there had been at the last look. */
+  #seen = -1;
   #reclaims = false;
 
   constructor({ engine, driver, shared, now }: UpkeepOptions) {
@@ -50,17 +51,14 @@ export class Upkeep {
     this.#now = now;
   }
 
-  /**
-   * After a request. `changes` counts the requests that may have changed something; `quiet` says
-   * that it was none of a user's.
-   */
-  after(changes: number, quiet: boolean): void {
-    if (!quiet && ++this.#looks % LOOK_EVERY !== 0 && this.#first >= 0) return;
+  /** After a request; `quiet` if it can have changed nothing and may be that of the other thread. */
+  after(quiet: boolean): void {
+    if (!quiet && ++this.#requests % LOOK_EVERY !== 0 && this.#first >= 0) return;
     const engine = this.#engine;
     if (engine.store.readOnly) return;
     const now = this.#now();
-    if (changes !== this.#changes) {
-      this.#changes = changes;
+    if (this.#requests !== this.#seen) {
+      this.#seen = this.#requests;
       this.#last = now;
     }
     if (!engine.hasChanges) this.#first = -1;
@@ -68,6 +66,8 @@ export class Upkeep {
     const due = now - this.#last >= IDLE_MS || now - this.#first >= BUSY_MS;
     if (this.#first >= 0 && due) this.#commit();
     else if (quiet && this.#reclaims && this.#first < 0) this.#reclaim(now);
+    // What was worked off is to be durable too.
+    if (this.#first < 0 && engine.hasChanges) this.#first = now;
     Atomics.store(this.#shared, PENDING, this.#first >= 0 || this.#reclaims ? 1 : 0);
   }
 

@@ -68,8 +68,7 @@ function serveVolume(volume: ServedVolume, fd: number): void {
   const shared = new Int32Array(options.shared);
   const upkeep = new Upkeep({ engine, driver, shared, now: () => performance.now() });
   serve(session, transport, message, () => {
-    const quiet = message.opcode === Opcode.STATFS;
-    upkeep.after(quiet ? session.count - 1 : session.count, quiet);
+    upkeep.after(message.opcode === Opcode.STATFS);
   });
   session.close();
   root.holds--;
