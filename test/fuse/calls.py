@@ -219,6 +219,6 @@ for i in range(count):
     if times:
         line += f" [{changed(before, stamps(after))}]"
     print(line)
-    if i % 25 == 24 or "all" in sys.argv:
+    if i % 25 == 24:
         for full, found in sorted(after.items()):
             print("  ", full.decode("utf8", "replace")[:12], shown(found))
