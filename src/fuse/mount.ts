@@ -138,7 +138,7 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     cacheBytes: options.cacheBytes,
     validSeconds: options.validSeconds ?? A_DAY,
     writeback: options.writeback ?? false,
-    noatime: true,
+    noatime: options.options?.includes('noatime') ?? false,
     shared,
   };
   // So that whoever is refused the image is told which command has it.

@@ -171,3 +171,50 @@ describeMounts('a server that is killed', () => {
     mounted.umount();
   });
 });
+
+/** Files that are written and synced one after the other, each told of when it is durable. */
+const WORK = `
+import hashlib, os, sys
+acknowledged = open(sys.argv[1], 'w')
+for i in range(100000):
+    data = hashlib.sha256(str(i).encode()).digest() * (1 + i % 7 * 300)
+    os.makedirs(f'd{i % 13}', exist_ok=True)
+    name = f'd{i % 13}/f{i % 150}'
+    fd = os.open(name + '.new', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.write(fd, data); os.fsync(fd); os.close(fd)
+    os.rename(name + '.new', name)
+    fd = os.open(f'd{i % 13}', os.O_RDONLY); os.fsync(fd); os.close(fd)
+    acknowledged.write(f'{i}\\n'); acknowledged.flush()
+`;
+
+/** What was told of is there, or what came after it. */
+const JUDGE = `
+import hashlib, sys
+last = {}
+lines = open(sys.argv[1]).read().split('\\n')[:-1]
+for i in map(int, lines): last[f'd{i % 13}/f{i % 150}'] = i
+for name, i in last.items():
+    found = open(name, 'rb').read()
+    step = 13 * 150
+    wanted = [hashlib.sha256(str(j).encode()).digest() * (1 + j % 7 * 300) for j in (i, i + step)]
+    assert found in wanted, name
+print(len(lines))
+`;
+
+describeMounts('a server that is killed while it works', () => {
+  it.each([100, 350, 700])('after %i ms has kept what it had acknowledged', async (ms) => {
+    using mounted = Mounted.start();
+    const told = `${mounted.folder}/told`;
+    const worker = spawn('python3', ['-c', WORK, told], { cwd: mounted.path, stdio: 'ignore' });
+    await until(() => existsSync(told) && statSync(told).size > 0);
+    await setTimeout(ms);
+    process.kill(mounted.server, 'SIGKILL');
+    await once(worker, 'close');
+    mounted.umount();
+    mounted.mount();
+    const judged = mounted.sh(`python3 - '${told}' <<'END'\n${JUDGE}\nEND`);
+    expect(Number(judged)).toBeGreaterThan(0);
+    mounted.umount();
+    expect(mounted.check()).toContain('clean');
+  });
+});

@@ -70,6 +70,29 @@ export function* setAttributes(
   yield* run(served.engine.apply(record));
 }
 
+const A_DAY = 86400;
+
+/**
+ * After a read that the kernel has asked for: the time of access, as relatime has it. What the
+ * kernel has in memory it reads without asking, and nobody knows.
+ */
+export function* accessed(served: Served, vnode: Vnode): Procedure<void> {
+  if (served.options.noatime || served.readOnly) return;
+  const { atime, mtime, ctime } = vnode;
+  const now = served.time;
+  const recent = isAfter(atime, mtime) && isAfter(atime, ctime) && now.sec - atime.sec < A_DAY;
+  if (recent || vnode.holder === undefined) return;
+  try {
+    yield* setAttributes(served, vnode, { mask: AttributeMask.ATIME, atime: now, ctime });
+  } catch {
+    // Whoever reads a volume that is full, or has failed, is not to suffer for this.
+  }
+}
+
+function isAfter(left: Time, right: Time): boolean {
+  return left.sec > right.sec || (left.sec === right.sec && left.nsec > right.nsec);
+}
+
 /**
  * The mode of a file whose data or owner somebody changes who may not keep its privileges. Without
  * a group that executes it, set-group stays for the superuser and for members; of the groups of a

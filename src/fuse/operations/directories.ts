@@ -13,6 +13,7 @@ import { OpenFlag } from '../constants.ts';
 import { DATA_MAX, type Message, REPLY_BODY } from '../message.ts';
 import type { Answer, Served } from '../served.ts';
 import { DIRENT, ENTRY_OUT, OPEN_OUT, READ_IN } from '../wire.ts';
+import { accessed } from './attributes.ts';
 
 const OWN_COOKIES = 2;
 const ALIGNMENT = 8;
@@ -46,6 +47,7 @@ function* list(served: Served, message: Message, plus: boolean): Procedure<numbe
   if (offset <= 1 && !listing.addOwn('..', above, OWN_COOKIES)) return listing.length;
   try {
     yield* addEntries(served, listing, directory, Math.max(0, offset - OWN_COOKIES));
+    yield* accessed(served, directory);
   } catch (error) {
     // Lookups were counted for what is in the reply: it has to be sent.
     if (listing.length === 0) throw error;

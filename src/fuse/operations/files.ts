@@ -2,7 +2,7 @@
  * Operations on the data of files: open, read, write, fsync, fallocate, lseek, copy_file_range,
  * ioctl.
  */
-import { copyBetween, type Procedure, readInto, run } from '../../api/node/index.ts';
+import { copyBetween, type Procedure, type ReadPart, readInto, run } from '../../api/node/index.ts';
 import { ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
 import { AttributeMask } from '../../format/index.ts';
 import { Seek } from '../../iomap/index.ts';
@@ -23,7 +23,7 @@ import {
   WRITE_IN,
   WRITE_OUT,
 } from '../wire.ts';
-import { privilegesKept, setAttributes } from './attributes.ts';
+import { accessed, privilegesKept, setAttributes } from './attributes.ts';
 
 /** What the older form of copy_file_range can answer at the most, in whole blocks. */
 const COPY_MAX = 0xfffff000;
@@ -54,7 +54,13 @@ export function read(served: Served, message: Message): Answer {
   const part = { position, length, bytes: message.reply, at: REPLY_BODY };
   const vnode = served.vnode(message);
   checkFile(vnode);
-  return readInto(served, vnode, part);
+  return readPart(served, vnode, part);
+}
+
+function* readPart(served: Served, vnode: Vnode, part: ReadPart): Procedure<number> {
+  const count = yield* readInto(served, vnode, part);
+  yield* accessed(served, vnode);
+  return count;
 }
 
 export function* write(served: Served, message: Message): Procedure<number> {

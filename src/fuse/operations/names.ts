@@ -19,6 +19,7 @@ import {
   RENAME_IN,
   RENAME2_IN,
 } from '../wire.ts';
+import { accessed } from './attributes.ts';
 
 const SET_GROUP = 0o2000;
 const O_EXCL = 0o200;
@@ -199,7 +200,9 @@ function* renameWith(
 }
 
 export function* readlink(served: Served, message: Message): Procedure<number> {
-  const target = yield* run(readTarget(served.engine, served.vnode(message)));
+  const vnode = served.vnode(message);
+  const target = yield* run(readTarget(served.engine, vnode));
   message.reply.set(target, REPLY_BODY);
+  yield* accessed(served, vnode);
   return target.length;
 }
