@@ -10,6 +10,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { errorCode, FilesystemError } from '../base/index.ts';
 import { DATA_MAX } from './message.ts';
@@ -98,7 +99,10 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
 
 /** @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount */
 export async function unmount(directory: string, lazy = false): Promise<void> {
-  const { status, output } = await runProgram('umount', [...(lazy ? ['-l'] : []), directory]);
+  const { status, output } = await runProgram('umount', [
+    ...(lazy ? ['-l'] : []),
+    resolve(directory),
+  ]);
   if (status === 0) return;
   const code = /busy/u.test(output) ? 'EBUSY' : 'EINVAL';
   throw new FilesystemError(code, `Cannot unmount ${directory}: ${reasonIn(output, 'umount')}`);
@@ -151,17 +155,17 @@ function workerFile(): URL {
 }
 
 function firstAnswer(worker: Worker): Promise<{ readOnly: boolean }> {
-  return new Promise((resolve, reject) => {
+  return new Promise((answer, reject) => {
     worker.once('error', reject);
     worker.once('message', (message: FromWorker) => {
-      if (message.type === 'opened') resolve(message);
+      if (message.type === 'opened') answer(message);
       else if (message.type !== 'ended') reject(errorOf(message));
     });
   });
 }
 
 function endOf(worker: Worker, onBroken: MountOptions['onBroken']): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return new Promise((end, reject) => {
     let ended = false;
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'broken') onBroken?.(message.message);
@@ -170,7 +174,7 @@ function endOf(worker: Worker, onBroken: MountOptions['onBroken']): Promise<void
     });
     worker.once('error', reject);
     worker.once('exit', () => {
-      if (ended) resolve();
+      if (ended) end();
       else reject(new FilesystemError('EIO', 'Cannot go on serving: the worker has ended'));
     });
   });
@@ -208,15 +212,15 @@ interface Outcome {
 
 /** Runs a program that may be given a descriptor as its third. */
 function runProgram(program: string, args: readonly string[], fd?: number): Promise<Outcome> {
-  return new Promise((resolve) => {
+  return new Promise((done) => {
     const more = fd === undefined ? [] : [fd];
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe', ...more] });
     let output = '';
     child.stderr?.on('data', (data) => {
       output += String(data);
     });
-    child.once('error', ({ message }) => resolve({ status: null, output: message }));
-    child.once('close', (status) => resolve({ status, output }));
+    child.once('error', ({ message }) => done({ status: null, output: message }));
+    child.once('close', (status) => done({ status, output }));
   });
 }
 

@@ -51,7 +51,7 @@ export class Upkeep {
     this.#now = now;
   }
 
-  /** After a request; `quiet` if it can have changed nothing and may be that of the other thread. */
+  /** After a request; `quiet` if it changed nothing and may be that of the other thread. */
   after(quiet: boolean): void {
     if (!quiet && ++this.#requests % LOOK_EVERY !== 0 && this.#first >= 0) return;
     const engine = this.#engine;

@@ -49,7 +49,8 @@ export function serveWork({ script, session: make, wrap }: Work): string {
       { stdio: ['ignore', 'ignore', 'pipe', fd], encoding: 'utf8' },
     );
     if (status !== 0) throw new Error(`mount: ${stderr}`);
-    const text = `cd '${point}' && (set -e\n${script}\n) 2>&1; echo "status $?"; cd /; umount '${point}'`;
+    const end = `echo "status $?"; cd /; umount '${point}'`;
+    const text = `cd '${point}' && (set -e\n${script}\n) 2>&1; ${end}`;
     spawn('bash', ['-c', text], { stdio: ['ignore', output, output] });
     const device = new DeviceTransport(fd);
     const transport = wrap?.(device) ?? device;
