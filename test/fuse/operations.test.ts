@@ -154,6 +154,26 @@ describe('SETATTR', () => {
   });
 });
 
+describe('SETATTR of nothing', () => {
+  it('is a chown that changes nothing but privileges, for whoever may', () => {
+    const kernel = TestKernel.start();
+    const { nodeid } = kernel.create(ROOT, 'a', 0o106777);
+    const mode = (): number => kernel.getattr(nodeid).mode & 0o7777;
+    kernel.uid = 7;
+    kernel.gid = 7;
+    expect(kernel.setattr(nodeid, { valid: Fattr.CTIME }).error).toBe(-ERRNO.EPERM[0]);
+    // It may announce a write.
+    expect(kernel.setattr(nodeid, { valid: 0 }).error).toBe(0);
+    expect(mode()).toBe(0o6777);
+    kernel.uid = 0;
+    expect(kernel.setattr(nodeid, { valid: 0 }).error).toBe(0);
+    expect(mode()).toBe(0o777);
+    kernel.setattr(nodeid, { valid: Fattr.MODE, mode: 0o106777 });
+    expect(kernel.setattr(nodeid, { valid: Fattr.CTIME, ctime: 5 }).error).toBe(0);
+    expect([mode(), kernel.getattr(nodeid).ctime]).toEqual([0o777, 5]);
+  });
+});
+
 describe('times of access', () => {
   it('follow reads as relatime has it', () => {
     let now = NOW;

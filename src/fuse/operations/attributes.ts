@@ -121,8 +121,8 @@ export function* setattr(served: Served, message: Message): Procedure<number> {
   return answerAttributes(served, message.out, vnode);
 }
 
-/** All that a SETATTR can set. */
-const EVERYTHING =
+/** What a SETATTR can set, but for the time of change. */
+const SETTABLE =
   Fattr.MODE |
   Fattr.UID |
   Fattr.GID |
@@ -130,8 +130,24 @@ const EVERYTHING =
   Fattr.ATIME |
   Fattr.MTIME |
   Fattr.ATIME_NOW |
-  Fattr.MTIME_NOW |
-  Fattr.CTIME;
+  Fattr.MTIME_NOW;
+
+/**
+ * Whether set-user and set-group bits go with a SETATTR. They do so with the owner, and if it says
+ * so. One that sets nothing is chown(2) with -1 for both, for which they go too, if whoever asks may
+ * change the mode. Without a time of change it may also announce a write by somebody who may not,
+ * and the write itself will say so once more.
+ *
+ * @throws {FilesystemError} `EPERM`
+ */
+function losesPrivileges(message: Message, valid: number, vnode: Vnode): boolean {
+  if ((valid & (Fattr.UID | Fattr.GID | Fattr.KILL_SUIDGID)) !== 0) return true;
+  if ((valid & SETTABLE) !== 0) return false;
+  if (message.uid === 0 || message.uid === vnode.uid) return true;
+  const loses = privilegesKept(message, vnode) !== vnode.mode;
+  if (!loses || (valid & Fattr.CTIME) === 0) return false;
+  throw new FilesystemError('EPERM', 'Cannot take privileges from the file of somebody else');
+}
 
 function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): AttributeChange {
   const { at } = SETATTR_IN;
@@ -147,10 +163,7 @@ function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): Att
   if (has(Fattr.MTIME | Fattr.MTIME_NOW)) mask |= AttributeMask.MTIME;
   let { mode } = vnode;
   if (has(Fattr.MODE)) mode = message.u32(at.mode) & 0o7777;
-  else if (has(Fattr.UID | Fattr.GID | Fattr.KILL_SUIDGID) || !has(EVERYTHING)) {
-    // What is asked for by nothing at all is that: chown(2) with -1 for both does so too.
-    mode = privilegesKept(message, vnode);
-  }
+  else if (losesPrivileges(message, valid, vnode)) mode = privilegesKept(message, vnode);
   if (has(Fattr.MODE) || mode !== vnode.mode) mask |= AttributeMask.MODE;
   return {
     mask,
