@@ -112,15 +112,11 @@ export const Fattr = {
   KILL_SUIDGID: 1 << 11,
 } as const;
 
+/** Code of a message by which a server asks for data that the kernel has of an inode. */
+export const NOTIFY_RETRIEVE = 5;
+
 /** Flags of a WRITE: set-user and set-group bits have to go. */
 export const WRITE_KILL_SUIDGID = 1 << 2;
-/** Flag of FSYNC: data alone. */
-export const FSYNC_DATA = 1;
-/** Flag of a lock: it is one of flock(2). */
-export const LK_FLOCK = 1;
-/** Flags of RELEASE: the lock of flock(2) goes too. */
-export const RELEASE_FLOCK_UNLOCK = 2;
-
 /** Flags of the answer to OPEN. */
 export const OpenFlag = { KEEP_CACHE: 1 << 1, CACHE_DIR: 1 << 3 } as const;
 
@@ -129,9 +125,6 @@ export const RenameBit = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
-
-/** Types of locks, as fcntl(2) has them. */
-export const LockType = { READ: 0, WRITE: 1, UNLOCK: 2 } as const;
 
 /** Requests of ioctl(2) that are known. */
 export const Ioctl = {
@@ -142,10 +135,7 @@ export const Ioctl = {
 
 /** Error numbers that replies have and nobody else in the project needs. */
 export const Errno = {
-  ESRCH: 3,
   ENOTTY: 25,
-  EPROTO: 71,
-  ESTALE: 116,
 } as const;
 
 /** The number of an error that was thrown; what has no errno of the kernel's is `EIO`. */

@@ -56,6 +56,7 @@ const SIZES: Readonly<Record<string, number>> = {
   COPY_FILE_RANGE_IN: 56,
   COPY_FILE_RANGE_OUT: 8,
   DIRENT: 24,
+  NOTIFY_RETRIEVE_OUT: 32,
 };
 
 const VALUES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {

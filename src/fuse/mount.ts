@@ -8,14 +8,16 @@
  * `ENOTCONN` until it is unmounted.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, statSync, write, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { errorCode, FilesystemError } from '../base/index.ts';
+import { errorCode, FilesystemError, viewOf } from '../base/index.ts';
+import { NOTIFY_RETRIEVE } from './constants.ts';
 import { DATA_MAX } from './message.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
-import { PENDING, SHARED_WORDS } from './upkeep.ts';
+import { ANY_FILE, PENDING, SHARED_WORDS } from './upkeep.ts';
+import { NOTIFY_RETRIEVE_OUT, OUT_HEADER } from './wire.ts';
 
 export interface MountOptions {
   readonly image: string;
@@ -86,7 +88,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
     throw error;
   }
   worker.postMessage({ fd } satisfies ToWorker);
-  const stop = keepAwake(directory, new Int32Array(shared));
+  const stop = keepAwake(fd, directory, new Int32Array(shared));
   const closed = ended.finally(() => {
     stop();
     closeSync(fd);
@@ -230,17 +232,30 @@ function reasonIn(output: string, program: string): string {
   return line.replace(new RegExp(`^${program}: (?:/[^:]*: )?`, 'u'), '').replace(/\.$/u, '');
 }
 
-/** Wakes the worker while it has something to do: with a question that changes nothing. */
-function keepAwake(directory: string, shared: Int32Array): () => void {
+/**
+ * Wakes the worker while it has something to do. The kernel is asked for what it has of no bytes of
+ * a file, and sends that to the worker: nothing waits for it, and the mount is not looked at, which
+ * could not be unmounted meanwhile. If no file is known, a question about the whole mount does it.
+ */
+function keepAwake(fd: number, directory: string, shared: Int32Array): () => void {
+  const { at, size } = NOTIFY_RETRIEVE_OUT;
+  const bytes = new Uint8Array(OUT_HEADER.size + size);
+  const view = viewOf(bytes);
+  view.setUint32(OUT_HEADER.at.len, bytes.length, true);
+  view.setInt32(OUT_HEADER.at.error, NOTIFY_RETRIEVE, true);
   let asking = false;
+  const asked = (): void => {
+    asking = false;
+  };
+  // Either fails if the connection has just ended.
+  const ask = (): void => void statfs(directory).then(asked, asked);
   const timer = setInterval(() => {
     if (asking || Atomics.load(shared, PENDING) === 0) return;
     asking = true;
-    void statfs(directory)
-      .catch(() => {})
-      .finally(() => {
-        asking = false;
-      });
+    const node = Atomics.load(shared, ANY_FILE);
+    view.setInt32(OUT_HEADER.size + at.nodeid, node, true);
+    if (node === 0) ask();
+    else write(fd, bytes, (error) => (error === null ? asked() : ask()));
   }, WAKE_MS);
   return () => clearInterval(timer);
 }

@@ -10,6 +10,7 @@
  *     that of the root is 1, whichever directory was mounted.
  */
 import { FilesystemError, type Operation } from '../base/index.ts';
+import { InodeKind } from '../format/index.ts';
 import type { Engine, Vnode } from '../volume/index.ts';
 import { ROOT_NODE } from './constants.ts';
 
@@ -22,6 +23,8 @@ export class NodeTable {
   readonly root: Vnode;
   readonly #engine: Engine;
   readonly #nodes = new Map<number, Node>();
+  /** Number of a regular file that the kernel knows, for whoever needs any; 0 if none is at hand. */
+  anyFile = 0;
 
   /** The root is held as long as the table is used. */
   constructor(engine: Engine, root: Vnode) {
@@ -59,6 +62,7 @@ export class NodeTable {
     if (vnode.isDirectory) vnode.holds++;
     else vnode.opens++;
     this.#nodes.set(vnode.id, { vnode, lookups: 1 });
+    if (vnode.kind === InodeKind.FILE) this.anyFile = vnode.id;
     return vnode.id;
   }
 
@@ -84,6 +88,7 @@ export class NodeTable {
 
   #drop(number: number, vnode: Vnode): Operation<void> | undefined {
     this.#nodes.delete(number);
+    if (this.anyFile === number) this.anyFile = 0;
     if (vnode.isDirectory) vnode.holds--;
     else vnode.opens--;
     const gone = vnode.holder === undefined && vnode.holds === 0 && vnode.opens === 0;

@@ -1,7 +1,8 @@
 /**
  * Session: one connection with the kernel, from INIT to its end.
  *
- * Every request gets exactly one reply, but FORGET, BATCH_FORGET and INTERRUPT, which get none.
+ * Every request gets exactly one reply, but FORGET, BATCH_FORGET, INTERRUPT and NOTIFY_REPLY, which
+ * get none.
  * Whatever a request says, and whatever goes wrong behind it, is answered with an errno: nothing
  * is ever thrown out of {@link Session.handle}.
  *
@@ -90,8 +91,15 @@ export class Session {
     }
   }
 
+  /** Whoever asked waits for a reply: one that the kernel does not take is followed by another. */
   #answer(message: Message, answer: number): void {
-    if (answer !== NO_REPLY && !isOneWay(message.opcode)) this.#send(message, message.seal(answer));
+    if (answer === NO_REPLY || isOneWay(message.opcode)) return;
+    try {
+      this.#send(message, message.seal(answer));
+    } catch (error) {
+      this.#onBroken(error);
+      this.#send(message, message.seal(-ERRNO.EIO[0]));
+    }
   }
 
   #dispatch(message: Message): number | Procedure<number> {
@@ -201,8 +209,14 @@ export class Session {
   }
 }
 
+/** Requests that have no reply. */
 function isOneWay(opcode: number): boolean {
-  return opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET || opcode === Opcode.INTERRUPT;
+  return (
+    opcode === Opcode.FORGET ||
+    opcode === Opcode.BATCH_FORGET ||
+    opcode === Opcode.INTERRUPT ||
+    opcode === Opcode.NOTIFY_REPLY
+  );
 }
 
 function flightKey(low: number, high: number): string {

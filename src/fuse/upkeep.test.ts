@@ -18,8 +18,9 @@ function rig(): {
   const { engine, driver } = kernel.rig;
   driver.run(engine.commit());
   let time = 0;
+  const { nodes } = kernel.session.served;
   const shared = new Int32Array(new SharedArrayBuffer(4 * SHARED_WORDS));
-  const upkeep = new Upkeep({ engine, driver, shared, now: () => time });
+  const upkeep = new Upkeep({ engine, driver, nodes, shared, now: () => time });
   return {
     kernel,
     at: (ms, quiet, request) => {

@@ -7,15 +7,18 @@
  * U2. What removing has left is worked off after that, in slices, so that requests wait little.
  *
  * The thread cannot look at a clock while it waits. Another one does: as long as {@link PENDING} is
- * set it asks for something now and then, and after each request this one looks.
+ * set it wakes this one now and then, and after each request this one looks.
  */
 import type { Driver } from '../drive/index.ts';
 import type { Engine } from '../volume/index.ts';
+import type { NodeTable } from './node-table.ts';
 
 /** Words of the memory that both threads see. */
 export const SHARED_WORDS = 4;
-/** Not 0 while there is something to do. */
+/** Not 0 while there is something to do, and nothing is being done. */
 export const PENDING = 0;
+/** Number of a regular file that the kernel knows, or 0. */
+export const ANY_FILE = 1;
 
 const IDLE_MS = 500;
 const BUSY_MS = 5000;
@@ -26,6 +29,7 @@ const LOOK_EVERY = 16;
 export interface UpkeepOptions {
   readonly engine: Engine;
   readonly driver: Driver;
+  readonly nodes: NodeTable;
   readonly shared: Int32Array;
   /** Milliseconds since some moment; it does not go back. */
   readonly now: () => number;
@@ -34,6 +38,7 @@ export interface UpkeepOptions {
 export class Upkeep {
   readonly #engine: Engine;
   readonly #driver: Driver;
+  readonly #nodes: NodeTable;
   readonly #shared: Int32Array;
   readonly #now: () => number;
   /** When the first change was seen that is not durable, and the last one. */
@@ -44,14 +49,15 @@ export class Upkeep {
   #seen = -1;
   #reclaims = false;
 
-  constructor({ engine, driver, shared, now }: UpkeepOptions) {
+  constructor({ engine, driver, nodes, shared, now }: UpkeepOptions) {
+    this.#nodes = nodes;
     this.#engine = engine;
     this.#driver = driver;
     this.#shared = shared;
     this.#now = now;
   }
 
-  /** After a request; `quiet` if it changed nothing and may be that of the other thread. */
+  /** After a request; `quiet` if it was only to wake this thread. */
   after(quiet: boolean): void {
     if (!quiet && ++this.#requests % LOOK_EVERY !== 0 && this.#first >= 0) return;
     const engine = this.#engine;
@@ -63,11 +69,13 @@ export class Upkeep {
     }
     if (!engine.hasChanges) this.#first = -1;
     else if (this.#first < 0) this.#first = now;
+    Atomics.store(this.#shared, PENDING, 0);
     const due = now - this.#last >= IDLE_MS || now - this.#first >= BUSY_MS;
     if (this.#first >= 0 && due) this.#commit();
     else if (quiet && this.#reclaims && this.#first < 0) this.#reclaim(now);
     // What was worked off is to be durable too.
     if (this.#first < 0 && engine.hasChanges) this.#first = now;
+    Atomics.store(this.#shared, ANY_FILE, this.#nodes.anyFile);
     Atomics.store(this.#shared, PENDING, this.#first >= 0 || this.#reclaims ? 1 : 0);
   }
 

@@ -276,3 +276,12 @@ export const COPY_FILE_RANGE_OUT = layout({ bytes_copied: 'u64' });
 
 /** Then the name, padded to 8 bytes; in READDIRPLUS behind an ENTRY_OUT. */
 export const DIRENT = layout({ ino: 'opaque', off: 'u64', namelen: 'u32', type: 'u32' });
+
+/** A message of the server's own, behind an OUT_HEADER whose `error` is its code. */
+export const NOTIFY_RETRIEVE_OUT = layout({
+  notify_unique: 'opaque',
+  nodeid: 'u64',
+  offset: 'u64',
+  size: 'u32',
+  padding: 4,
+});

@@ -66,9 +66,16 @@ function serveVolume(volume: ServedVolume, fd: number): void {
     onBroken: (error) => tell({ type: 'broken', ...told(error) }),
   });
   const shared = new Int32Array(options.shared);
-  const upkeep = new Upkeep({ engine, driver, shared, now: () => performance.now() });
+  const upkeep = new Upkeep({
+    engine,
+    driver,
+    nodes: served.nodes,
+    shared,
+    now: () => performance.now(),
+  });
   serve(session, transport, message, () => {
-    upkeep.after(message.opcode === Opcode.STATFS);
+    const woken = message.opcode === Opcode.NOTIFY_REPLY || message.opcode === Opcode.STATFS;
+    upkeep.after(woken);
   });
   session.close();
   root.holds--;

@@ -16,7 +16,12 @@ import { struct, TestKernel } from './kernel.ts';
 import { readRecording } from './recording.ts';
 
 const ROOT = 1;
-const ONE_WAY: readonly number[] = [Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT];
+const ONE_WAY: readonly number[] = [
+  Opcode.FORGET,
+  Opcode.BATCH_FORGET,
+  Opcode.INTERRUPT,
+  Opcode.NOTIFY_REPLY,
+];
 
 const recorded = readRecording().map(({ request }) => request);
 

@@ -6,10 +6,14 @@ import { ERRNO, MIB, viewOf } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
 import { InitFlag, MAJOR, MINOR, Opcode } from '../../src/fuse/constants.ts';
 import { decode } from '../../src/fuse/layout.ts';
+import { Message } from '../../src/fuse/message.ts';
+import { Served } from '../../src/fuse/served.ts';
+import { Session } from '../../src/fuse/session.ts';
 import {
   BATCH_FORGET_IN,
   FORGET_ONE,
   GETATTR_IN,
+  INIT_IN,
   INIT_OUT,
   INTERRUPT_IN,
   LINK_IN,
@@ -59,6 +63,36 @@ describe('INIT', () => {
     kernel.init();
     expect(kernel.ask(Opcode.STATFS, ROOT).error).toBe(0);
     expect(kernel.init().error).toBe(-ERRNO.EIO[0]);
+  });
+});
+
+describe('a reply that is not taken', () => {
+  it('is followed by an error, since somebody waits', () => {
+    const { engine, driver } = new TestKernel().rig;
+    const options = { root: engine.live, validSeconds: 1, writeback: false, noatime: true };
+    const served = new Served({ engine, now: () => 0, ...options });
+    const sent: number[] = [];
+    const broken: unknown[] = [];
+    const session = new Session({
+      served,
+      driver,
+      async: false,
+      send: (message, length) => {
+        sent.push(message.out.getInt32(4, true));
+        if (length > 16) throw new Error('EINVAL');
+      },
+      onBroken: (error) => broken.push(error),
+    });
+    const message = new Message();
+    const request = new TestKernel().request(
+      Opcode.INIT,
+      0,
+      struct(INIT_IN, { major: 7, minor: 45 }),
+    );
+    message.bytes.set(request);
+    void session.handle(message, request.length);
+    expect(sent).toEqual([0, -ERRNO.EIO[0]]);
+    expect(broken).toHaveLength(1);
   });
 });
 
