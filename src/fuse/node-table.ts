@@ -23,7 +23,7 @@ export class NodeTable {
   readonly root: Vnode;
   readonly #engine: Engine;
   readonly #nodes = new Map<number, Node>();
-  /** Number of a regular file that the kernel knows, for whoever needs any; 0 if none is at hand. */
+  /** Number of a regular file that the kernel knows, if any is at hand; else 0. */
   anyFile = 0;
 
   /** The root is held as long as the table is used. */

@@ -134,9 +134,9 @@ const SETTABLE =
 
 /**
  * Whether set-user and set-group bits go with a SETATTR. They do so with the owner, and if it says
- * so. One that sets nothing is chown(2) with -1 for both, for which they go too, if whoever asks may
- * change the mode. Without a time of change it may also announce a write by somebody who may not,
- * and the write itself will say so once more.
+ * so. One that sets nothing is chown(2) with -1 for both, for which they go too, if whoever asks
+ * may change the mode. Without a time of change it may also announce a write by somebody who may
+ * not, and the write itself will say so once more.
  *
  * @throws {FilesystemError} `EPERM`
  */
