@@ -29,6 +29,7 @@ const CASES = [
   'check',
   'small-files',
   'import',
+  'mount',
   'memory',
   'open',
 ];
