@@ -66,12 +66,12 @@ async function compare(
 describeMounts('system calls', () => {
   if (spawnSync('python3', ['--version']).error !== undefined) return;
 
-  seeded('come to what they come to on ext4', { count: 2 }, async (random) => {
+  seeded('come to what they come to on ext4', { count: 1 }, async (random) => {
     await compare(random, 1500, [], []);
   });
 
   seeded('do so with the writeback cache', { count: 1 }, async (random) => {
-    await compare(random, 1500, [], ['-o', 'writeback']);
+    await compare(random, 1000, [], ['-o', 'writeback']);
   });
 
   seeded('change the times that they change on ext4', { count: 1 }, async (random) => {

@@ -115,7 +115,7 @@ function mutant(random: Random): Uint8Array {
   return random.chance(0.8) && copy.length >= 4 ? lengthened(copy) : copy;
 }
 
-seeded('altered requests are answered, and what they leave is a volume', { count: 6 }, (random) => {
+seeded('altered requests are answered, and what they leave is a volume', { count: 4 }, (random) => {
   const device = new MemoryDevice({ size: 32 * MIB });
   const kernel = TestKernel.start({ device });
   for (let i = 0; i < 2000; i++) {
