@@ -112,8 +112,14 @@ export const Fattr = {
   KILL_SUIDGID: 1 << 11,
 } as const;
 
-/** Code of a message by which a server asks for data that the kernel has of an inode. */
-export const NOTIFY_RETRIEVE = 5;
+/** Codes of messages of the server's own. */
+export const Notify = {
+  /** The data that the kernel has of an inode, please. */
+  RETRIEVE: 5,
+  /** These inodes may be forgotten, if nobody uses them. Since 7.45. */
+  PRUNE: 9,
+} as const;
+export const MINOR_PRUNE = 45;
 
 /** Flags of a WRITE: set-user and set-group bits have to go. */
 export const WRITE_KILL_SUIDGID = 1 << 2;

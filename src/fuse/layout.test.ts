@@ -57,6 +57,7 @@ const SIZES: Readonly<Record<string, number>> = {
   COPY_FILE_RANGE_OUT: 8,
   DIRENT: 24,
   NOTIFY_RETRIEVE_OUT: 32,
+  NOTIFY_PRUNE_OUT: 16,
 };
 
 const VALUES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {

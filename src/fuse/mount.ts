@@ -11,13 +11,14 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, statSync, write, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { errorCode, FilesystemError, viewOf } from '../base/index.ts';
-import { NOTIFY_RETRIEVE } from './constants.ts';
+import { Notify } from './constants.ts';
 import { DATA_MAX } from './message.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
-import { ANY_FILE, PENDING, SHARED_WORDS } from './upkeep.ts';
-import { NOTIFY_RETRIEVE_OUT, OUT_HEADER } from './wire.ts';
+import { ANY_FILE, PENDING, PRUNE_AT, PRUNE_COUNT, SHARED_WORDS } from './upkeep.ts';
+import { NOTIFY_PRUNE_OUT, NOTIFY_RETRIEVE_OUT, OUT_HEADER } from './wire.ts';
 
 export interface MountOptions {
   readonly image: string;
@@ -30,6 +31,8 @@ export interface MountOptions {
   /** Seconds for which the kernel may believe names and attributes; a day if it is left out. */
   readonly validSeconds?: number | undefined;
   readonly writeback?: boolean | undefined;
+  /** Inodes that the kernel may know before it is asked to forget some; 262,144 if left out. */
+  readonly nodeLimit?: number | undefined;
   /** Options for mount(8) besides: `noatime`, `nosuid`, ... */
   readonly options?: readonly string[] | undefined;
   /** Told of what is a mistake of this program, and was answered with `EIO`. */
@@ -37,6 +40,9 @@ export interface MountOptions {
 }
 
 const A_DAY = 86400;
+const NODE_LIMIT = 262_144;
+/** Numbers of nodes in one message. */
+const PRUNE_BATCH = 512;
 /** How often the worker is woken while it has something to do that nobody asks for. */
 const WAKE_MS = 200;
 
@@ -144,6 +150,7 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     cacheBytes: options.cacheBytes,
     validSeconds: options.validSeconds ?? A_DAY,
     writeback: options.writeback ?? false,
+    nodeLimit: options.nodeLimit ?? NODE_LIMIT,
     noatime: options.options?.includes('noatime') ?? false,
     shared,
   };
@@ -232,32 +239,64 @@ function reasonIn(output: string, program: string): string {
   return line.replace(new RegExp(`^${program}: (?:/[^:]*: )?`, 'u'), '').replace(/\.$/u, '');
 }
 
-/**
- * Wakes the worker while it has something to do. The kernel is asked for what it has of no bytes of
- * a file, and sends that to the worker: nothing waits for it, and the mount is not looked at, which
- * could not be unmounted meanwhile. If no file is known, a question about the whole mount does it.
- */
-function keepAwake(fd: number, directory: string, shared: Int32Array): () => void {
-  const { at, size } = NOTIFY_RETRIEVE_OUT;
-  const bytes = new Uint8Array(OUT_HEADER.size + size);
+/** A message of the server's own; its body is to be filled in. */
+function notification(code: number, bodyLength: number): { bytes: Uint8Array; view: DataView } {
+  const bytes = new Uint8Array(OUT_HEADER.size + bodyLength);
   const view = viewOf(bytes);
   view.setUint32(OUT_HEADER.at.len, bytes.length, true);
-  view.setInt32(OUT_HEADER.at.error, NOTIFY_RETRIEVE, true);
+  view.setInt32(OUT_HEADER.at.error, code, true);
+  return { bytes, view };
+}
+
+/**
+ * Does what the worker cannot: looks at the clock, and tells the kernel something of its own accord.
+ *
+ * While the worker has something to do it is woken. The kernel is asked for what it has of no bytes
+ * of a file, and sends that to the worker: nothing waits for it, and the mount is not looked at,
+ * which could not be unmounted meanwhile. If no file is known, a question about the whole mount does
+ * it. Every message fails if the connection has just ended.
+ */
+function keepAwake(fd: number, directory: string, shared: Int32Array): () => void {
+  const { bytes, view } = notification(Notify.RETRIEVE, NOTIFY_RETRIEVE_OUT.size);
   let asking = false;
   const asked = (): void => {
     asking = false;
   };
-  // Either fails if the connection has just ended.
   const ask = (): void => void statfs(directory).then(asked, asked);
   const timer = setInterval(() => {
-    if (asking || Atomics.load(shared, PENDING) === 0) return;
-    asking = true;
-    const node = Atomics.load(shared, ANY_FILE);
-    view.setInt32(OUT_HEADER.size + at.nodeid, node, true);
-    if (node === 0) ask();
-    else write(fd, bytes, (error) => (error === null ? asked() : ask()));
+    if (asking) return;
+    if (Atomics.load(shared, PRUNE_COUNT) > 0) {
+      asking = true;
+      void prune(fd, shared).then(asked, asked);
+    } else if (Atomics.load(shared, PENDING) !== 0) {
+      asking = true;
+      const node = Atomics.load(shared, ANY_FILE);
+      view.setInt32(OUT_HEADER.size + NOTIFY_RETRIEVE_OUT.at.nodeid, node, true);
+      if (node === 0) ask();
+      else write(fd, bytes, (error) => (error === null ? asked() : ask()));
+    }
   }, WAKE_MS);
   return () => clearInterval(timer);
+}
+
+/** Asks the kernel to forget the nodes that the worker has named; those in use it keeps. */
+async function prune(fd: number, shared: Int32Array): Promise<void> {
+  const send = promisify(write);
+  const count = Atomics.load(shared, PRUNE_COUNT);
+  try {
+    for (let at = 0; at < count; at += PRUNE_BATCH) {
+      const length = Math.min(PRUNE_BATCH, count - at);
+      const { bytes, view } = notification(Notify.PRUNE, NOTIFY_PRUNE_OUT.size + 8 * length);
+      view.setUint32(OUT_HEADER.size + NOTIFY_PRUNE_OUT.at.count, length, true);
+      const start = OUT_HEADER.size + NOTIFY_PRUNE_OUT.size;
+      for (let i = 0; i < length; i++) {
+        view.setInt32(start + 8 * i, shared[PRUNE_AT + at + i] as number, true);
+      }
+      await send(fd, bytes);
+    }
+  } finally {
+    Atomics.store(shared, PRUNE_COUNT, 0);
+  }
 }
 
 /** The kernel reads ahead 128 KiB of a file by itself; a request can bring eight times as much. */

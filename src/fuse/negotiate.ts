@@ -54,6 +54,7 @@ export function negotiate(served: Served, message: Message): number {
   const extended = (offered & InitFlag.INIT_EXT) !== 0 && message.holds(INIT_IN.size);
   const optional = served.options.writeback ? InitFlag.WRITEBACK_CACHE : 0;
   const flags = offered & (WANTED | optional);
+  served.minor = Math.min(MINOR, minor);
   served.setxattrExtended = (flags & InitFlag.SETXATTR_EXT) !== 0;
   served.opensUnasked =
     (flags & InitFlag.NO_OPEN_SUPPORT) !== 0 && (flags & InitFlag.NO_OPENDIR_SUPPORT) !== 0;

@@ -23,6 +23,8 @@ export class NodeTable {
   readonly root: Vnode;
   readonly #engine: Engine;
   readonly #nodes = new Map<number, Node>();
+  /** Where {@link some} goes on. */
+  #cursor: Iterator<number> | undefined;
   /** Number of a regular file that the kernel knows, if any is at hand; else 0. */
   anyFile = 0;
 
@@ -75,6 +77,23 @@ export class NodeTable {
     if (node === undefined) return undefined;
     node.lookups -= lookups;
     return node.lookups > 0 ? undefined : this.#drop(number, node.vnode);
+  }
+
+  /**
+   * Some of the numbers that the kernel knows, those first that it has known longest, and others at
+   * the next call. Returns how many there are in `into` from `at` on.
+   */
+  some(into: Int32Array, at: number, most: number): number {
+    for (let count = 0; count < most; count++) {
+      this.#cursor ??= this.#nodes.keys();
+      const next = this.#cursor.next();
+      if (next.done === true) {
+        this.#cursor = undefined;
+        return count;
+      }
+      into[at + count] = next.value;
+    }
+    return most;
   }
 
   /** Forgets everything: the connection has ended. */

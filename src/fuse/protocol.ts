@@ -12,6 +12,8 @@ export interface WorkerOptions {
   readonly validSeconds: number;
   readonly writeback: boolean;
   readonly noatime: boolean;
+  /** See upkeep.ts. */
+  readonly nodeLimit: number;
   /** Memory of both threads, see upkeep.ts. */
   readonly shared: SharedArrayBuffer;
 }

@@ -37,6 +37,7 @@ export class Served {
   readonly reads: BufferedRead[] = [];
   readonly writes: WriteFile[] = [];
   /** What INIT has settled. */
+  minor = 0;
   setxattrExtended = false;
   opensUnasked = false;
 

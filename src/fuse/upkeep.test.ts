@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { struct, TestKernel } from '../../test/fuse/kernel.ts';
 import { Opcode } from './constants.ts';
-import { PENDING, SHARED_WORDS, Upkeep } from './upkeep.ts';
+import { PENDING, PRUNE_AT, PRUNE_COUNT, SHARED_WORDS, Upkeep } from './upkeep.ts';
 import { READ_IN } from './wire.ts';
 
 const ROOT = 1;
@@ -9,6 +9,7 @@ const ROOT = 1;
 /** A volume whose time is told, and what the other thread would see. */
 function rig(): {
   kernel: TestKernel;
+  shared: Int32Array;
   /** A request at a time, of a user or of the other thread. */
   at: (ms: number, quiet: boolean, request?: () => void) => void;
   pending: () => number;
@@ -18,11 +19,12 @@ function rig(): {
   const { engine, driver } = kernel.rig;
   driver.run(engine.commit());
   let time = 0;
-  const { nodes } = kernel.session.served;
+  const { served } = kernel.session;
   const shared = new Int32Array(new SharedArrayBuffer(4 * SHARED_WORDS));
-  const upkeep = new Upkeep({ engine, driver, nodes, shared, now: () => time });
+  const upkeep = new Upkeep({ engine, driver, served, nodeLimit: 100, shared, now: () => time });
   return {
     kernel,
+    shared,
     at: (ms, quiet, request) => {
       time = ms;
       request?.();
@@ -82,4 +84,27 @@ it('has nothing to do for whoever only reads', () => {
     expect(pending()).toBe(0);
   }
   expect(txg()).toBe(before);
+});
+
+it('has the kernel asked to forget what it has known longest, when it knows too much', () => {
+  const { kernel, at, shared } = rig();
+  const nodes = Array.from({ length: 100 }, (_, i) => kernel.create(ROOT, `f${i}`).nodeid);
+  at(0, true);
+  expect(shared[PRUNE_COUNT]).toBe(0);
+  for (let i = 100; i < 130; i++) nodes.push(kernel.create(ROOT, `f${i}`).nodeid);
+  at(1, true);
+  const asked = (): number[] => [...shared.subarray(PRUNE_AT, PRUNE_AT + 30)];
+  expect([shared[PRUNE_COUNT], asked()]).toEqual([30, nodes.slice(0, 30)]);
+  // Until it was asked there is no other question; then about others, and about all in turn.
+  at(2, true);
+  expect(asked()).toEqual(nodes.slice(0, 30));
+  const seen = new Set<number>();
+  for (let i = 0; i < 8; i++) {
+    for (const node of shared.subarray(PRUNE_AT, PRUNE_AT + (shared[PRUNE_COUNT] ?? 0))) {
+      seen.add(node);
+    }
+    shared[PRUNE_COUNT] = 0;
+    at(3 + i, true);
+  }
+  expect(seen.size).toBe(130);
 });

@@ -5,20 +5,27 @@
  *     seconds while more is asked. The kernel tells a server nothing of sync(2), so this is all
  *     that such data has.
  * U2. What removing has left is worked off after that, in slices, so that requests wait little.
+ * U3. The kernel would remember every inode that it has ever seen while it has memory, and so would
+ *     the node table, at about 2 KiB each. Above a limit it is asked to forget some.
  *
  * The thread cannot look at a clock while it waits. Another one does: as long as {@link PENDING} is
  * set it wakes this one now and then, and after each request this one looks.
  */
 import type { Driver } from '../drive/index.ts';
 import type { Engine } from '../volume/index.ts';
-import type { NodeTable } from './node-table.ts';
+import { MINOR_PRUNE } from './constants.ts';
+import type { Served } from './served.ts';
 
-/** Words of the memory that both threads see. */
-export const SHARED_WORDS = 4;
 /** Not 0 while there is something to do, and nothing is being done. */
 export const PENDING = 0;
 /** Number of a regular file that the kernel knows, or 0. */
 export const ANY_FILE = 1;
+/** How many nodes the kernel is to be asked to forget, and where their numbers begin. */
+export const PRUNE_COUNT = 2;
+export const PRUNE_AT = 4;
+const PRUNE_MAX = 16_384;
+/** Words of the memory that both threads see. */
+export const SHARED_WORDS: number = PRUNE_AT + PRUNE_MAX;
 
 const IDLE_MS = 500;
 const BUSY_MS = 5000;
@@ -29,7 +36,9 @@ const LOOK_EVERY = 16;
 export interface UpkeepOptions {
   readonly engine: Engine;
   readonly driver: Driver;
-  readonly nodes: NodeTable;
+  readonly served: Served;
+  /** Inodes that the kernel may know before it is asked to forget some. */
+  readonly nodeLimit: number;
   readonly shared: Int32Array;
   /** Milliseconds since some moment; it does not go back. */
   readonly now: () => number;
@@ -38,7 +47,8 @@ export interface UpkeepOptions {
 export class Upkeep {
   readonly #engine: Engine;
   readonly #driver: Driver;
-  readonly #nodes: NodeTable;
+  readonly #served: Served;
+  readonly #nodeLimit: number;
   readonly #shared: Int32Array;
   readonly #now: () => number;
   /** When the first change was seen that is not durable, and the last one. */
@@ -49,8 +59,9 @@ export class Upkeep {
   #seen = -1;
   #reclaims = false;
 
-  constructor({ engine, driver, nodes, shared, now }: UpkeepOptions) {
-    this.#nodes = nodes;
+  constructor({ engine, driver, served, nodeLimit, shared, now }: UpkeepOptions) {
+    this.#served = served;
+    this.#nodeLimit = nodeLimit;
     this.#engine = engine;
     this.#driver = driver;
     this.#shared = shared;
@@ -61,6 +72,8 @@ export class Upkeep {
   after(quiet: boolean): void {
     if (!quiet && ++this.#requests % LOOK_EVERY !== 0 && this.#first >= 0) return;
     const engine = this.#engine;
+    const { nodes, minor } = this.#served;
+    if (nodes.size > this.#nodeLimit && minor >= MINOR_PRUNE) this.#prune();
     if (engine.store.readOnly) return;
     const now = this.#now();
     if (this.#requests !== this.#seen) {
@@ -75,8 +88,16 @@ export class Upkeep {
     else if (quiet && this.#reclaims && this.#first < 0) this.#reclaim(now);
     // What was worked off is to be durable too.
     if (this.#first < 0 && engine.hasChanges) this.#first = now;
-    Atomics.store(this.#shared, ANY_FILE, this.#nodes.anyFile);
+    Atomics.store(this.#shared, ANY_FILE, this.#served.nodes.anyFile);
     Atomics.store(this.#shared, PENDING, this.#first >= 0 || this.#reclaims ? 1 : 0);
+  }
+
+  /** Names nodes to the other thread: it asks the kernel, since this one must never wait for it. */
+  #prune(): void {
+    if (Atomics.load(this.#shared, PRUNE_COUNT) !== 0) return;
+    const { nodes } = this.#served;
+    const most = Math.min(PRUNE_MAX, nodes.size - this.#nodeLimit);
+    Atomics.store(this.#shared, PRUNE_COUNT, nodes.some(this.#shared, PRUNE_AT, most));
   }
 
   #commit(): void {

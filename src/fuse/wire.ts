@@ -277,7 +277,7 @@ export const COPY_FILE_RANGE_OUT = layout({ bytes_copied: 'u64' });
 /** Then the name, padded to 8 bytes; in READDIRPLUS behind an ENTRY_OUT. */
 export const DIRENT = layout({ ino: 'opaque', off: 'u64', namelen: 'u32', type: 'u32' });
 
-/** A message of the server's own, behind an OUT_HEADER whose `error` is its code. */
+/** Messages of the server's own are behind an OUT_HEADER whose `error` is their code. */
 export const NOTIFY_RETRIEVE_OUT = layout({
   notify_unique: 'opaque',
   nodeid: 'u64',
@@ -285,3 +285,6 @@ export const NOTIFY_RETRIEVE_OUT = layout({
   size: 'u32',
   padding: 4,
 });
+
+/** Then so many numbers of nodes, 8 bytes each. */
+export const NOTIFY_PRUNE_OUT = layout({ count: 'u32', padding: 4, spare: 8 });

@@ -69,7 +69,8 @@ function serveVolume(volume: ServedVolume, fd: number): void {
   const upkeep = new Upkeep({
     engine,
     driver,
-    nodes: served.nodes,
+    served,
+    nodeLimit: options.nodeLimit,
     shared,
     now: () => performance.now(),
   });
