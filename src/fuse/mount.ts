@@ -249,12 +249,12 @@ function notification(code: number, bodyLength: number): { bytes: Uint8Array; vi
 }
 
 /**
- * Does what the worker cannot: looks at the clock, and tells the kernel something of its own accord.
+ * Does what the worker cannot: looks at the clock, and tells the kernel something unasked.
  *
  * While the worker has something to do it is woken. The kernel is asked for what it has of no bytes
  * of a file, and sends that to the worker: nothing waits for it, and the mount is not looked at,
- * which could not be unmounted meanwhile. If no file is known, a question about the whole mount does
- * it. Every message fails if the connection has just ended.
+ * which could not be unmounted meanwhile. If no file is known, a question about the whole mount
+ * does it. Every message fails if the connection has just ended.
  */
 function keepAwake(fd: number, directory: string, shared: Int32Array): () => void {
   const { bytes, view } = notification(Notify.RETRIEVE, NOTIFY_RETRIEVE_OUT.size);
