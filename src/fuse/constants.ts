@@ -121,6 +121,8 @@ export const Notify = {
 } as const;
 export const MINOR_PRUNE = 45;
 
+/** Flag of a SETXATTR of a list: the set-group bit has to go. */
+export const SETXATTR_ACL_KILL_SGID = 1;
 /** Flags of a WRITE: set-user and set-group bits have to go. */
 export const WRITE_KILL_SUIDGID = 1 << 2;
 /** Flags of the answer to OPEN. */

@@ -31,6 +31,7 @@ export interface MountOptions {
   /** Seconds for which the kernel may believe names and attributes; a day if it is left out. */
   readonly validSeconds?: number | undefined;
   readonly writeback?: boolean | undefined;
+  readonly acl?: boolean | undefined;
   /** Inodes that the kernel may know before it is asked to forget some; 262,144 if left out. */
   readonly nodeLimit?: number | undefined;
   /** Options for mount(8) besides: `noatime`, `nosuid`, ... */
@@ -150,6 +151,7 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     cacheBytes: options.cacheBytes,
     validSeconds: options.validSeconds ?? A_DAY,
     writeback: options.writeback ?? false,
+    acl: options.acl ?? false,
     nodeLimit: options.nodeLimit ?? NODE_LIMIT,
     noatime: options.options?.includes('noatime') ?? false,
     shared,

@@ -52,8 +52,11 @@ export function negotiate(served: Served, message: Message): number {
   if (major < MAJOR || minor < MINOR_OLDEST) return -ERRNO.ENOSYS[0];
   const offered = message.u32(at.flags);
   const extended = (offered & InitFlag.INIT_EXT) !== 0 && message.holds(INIT_IN.size);
-  const optional = served.options.writeback ? InitFlag.WRITEBACK_CACHE : 0;
+  const { writeback, acl } = served.options;
+  const lists = InitFlag.POSIX_ACL | InitFlag.DONT_MASK;
+  const optional = (writeback ? InitFlag.WRITEBACK_CACHE : 0) | (acl ? lists : 0);
   const flags = offered & (WANTED | optional);
+  served.acl = acl && (flags & lists) === lists;
   served.minor = Math.min(MINOR, minor);
   served.setxattrExtended = (flags & InitFlag.SETXATTR_EXT) !== 0;
   served.opensUnasked =

@@ -11,6 +11,7 @@ export interface WorkerOptions {
   readonly cacheBytes: number | undefined;
   readonly validSeconds: number;
   readonly writeback: boolean;
+  readonly acl: boolean;
   readonly noatime: boolean;
   /** See upkeep.ts. */
   readonly nodeLimit: number;

@@ -25,6 +25,8 @@ export interface ServedOptions {
   readonly validSeconds: number;
   /** Let the kernel keep written data for a while, and decide about sizes and times. */
   readonly writeback: boolean;
+  /** Keep access control lists, by which the kernel judges then. */
+  readonly acl: boolean;
   /** Let times of access be as they are. */
   readonly noatime: boolean;
 }
@@ -40,6 +42,7 @@ export class Served {
   minor = 0;
   setxattrExtended = false;
   opensUnasked = false;
+  acl = false;
 
   constructor(options: ServedOptions) {
     this.options = options;

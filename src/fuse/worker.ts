@@ -54,8 +54,8 @@ function findRoot(volume: ServedVolume, { snapshot, path }: WorkerOptions): Vnod
 function serveVolume(volume: ServedVolume, fd: number): void {
   const { engine, driver } = volume.parts;
   const root = findRoot(volume, options);
-  const { validSeconds, writeback, noatime } = options;
-  const served = new Served({ engine, root, now: clock, validSeconds, writeback, noatime });
+  const { validSeconds, writeback, acl, noatime } = options;
+  const served = new Served({ engine, root, now: clock, validSeconds, writeback, acl, noatime });
   const transport = new DeviceTransport(fd);
   const message = new Message();
   const session = new Session({

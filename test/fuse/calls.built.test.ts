@@ -74,6 +74,10 @@ describeMounts('system calls', () => {
     await compare(random, 1000, [], ['-o', 'writeback']);
   });
 
+  seeded('judge by access control lists as ext4 does', { count: 1 }, async (random) => {
+    await compare(random, 1000, ['acl'], ['-o', 'acl']);
+  });
+
   seeded('change the times that they change on ext4', { count: 1 }, async (random) => {
     await compare(random, 150, ['times'], []);
   });

@@ -10,6 +10,7 @@ import errno
 import os
 import random
 import stat
+import struct
 import sys
 import time
 
@@ -196,6 +197,39 @@ def changed(before, after):
                 changes.append(f"{name.decode('utf8', 'replace')[:9]}:{marks}")
     return " ".join(sorted(changes))
 
+
+def do_setacl():
+    """An access control list, seldom one that is none."""
+    name, kind = path(), draw.choice(["access", "access", "default"])
+    perm = lambda: draw.randrange(8)
+    entries = [(1, perm(), -1)]
+    extra = draw.random() < 0.7
+    if extra:
+        entries += [(2, perm(), user) for user in (1000, 1001) if draw.random() < 0.6]
+    entries += [(4, perm(), -1)]
+    if extra and draw.random() < 0.5:
+        entries += [(8, perm(), 1000)]
+    if extra and draw.random() < 0.97:
+        entries += [(16, perm(), -1)]
+    entries += [(32, perm(), -1)]
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(name, "system.posix_acl_" + kind, value)
+
+
+def do_getacl():
+    value = os.getxattr(path(), "system.posix_acl_" + draw.choice(["access", "default"]))
+    return [struct.unpack_from("<HHi", value, at) for at in range(4, len(value), 8)]
+
+
+def do_removeacl():
+    os.removexattr(path(), "system.posix_acl_" + draw.choice(["access", "default"]))
+
+
+if "acl" in sys.argv:
+    CALLS["setacl"] = (do_setacl, 12)
+    CALLS["getacl"] = (do_getacl, 12)
+    CALLS["removeacl"] = (do_removeacl, 1)
+    CALLS["umask"] = (lambda: os.umask(draw.choice([0, 0o022, 0o077, 0o007])), 3)
 
 names = list(CALLS)
 weights = [CALLS[name][1] for name in names]

@@ -4,7 +4,7 @@
  */
 import { binaryBytes, MIB, viewOf } from '../../src/base/index.ts';
 import { type Device, MemoryDevice } from '../../src/device/index.ts';
-import { InitFlag, MAJOR, MINOR, Opcode } from '../../src/fuse/constants.ts';
+import { MAJOR, MINOR, Opcode } from '../../src/fuse/constants.ts';
 import { decode, encode, type FieldKind, type Layout, type Values } from '../../src/fuse/layout.ts';
 import { Message } from '../../src/fuse/message.ts';
 import { Served, type ServedOptions } from '../../src/fuse/served.ts';
@@ -89,6 +89,7 @@ export class TestKernel {
       now: options.now ?? (() => NOW),
       validSeconds: options.validSeconds ?? 10,
       writeback: options.writeback ?? false,
+      acl: options.acl ?? false,
       noatime: options.noatime ?? true,
     });
     this.session = new Session({
@@ -108,7 +109,7 @@ export class TestKernel {
   }
 
   init(flags = ALL_FLAGS, minor = MINOR, major = MAJOR): Reply {
-    const values = { major, minor, max_readahead: 131072, flags: flags & ~InitFlag.POSIX_ACL };
+    const values = { major, minor, max_readahead: 131072, flags };
     return this.ask(Opcode.INIT, 0, struct(INIT_IN, values));
   }
 

@@ -135,6 +135,7 @@ function makeSession(send: (reply: Uint8Array, length: number) => void): Session
     now: () => NOW,
     validSeconds: 10,
     writeback: false,
+    acl: false,
     noatime: true,
   });
   return new Session({

@@ -47,6 +47,19 @@ describe('INIT', () => {
     expect(flags & InitFlag.WRITEBACK_CACHE).not.toBe(0);
   });
 
+  it('takes access control lists if they were wanted, and the mask with them', () => {
+    const lists = InitFlag.POSIX_ACL | InitFlag.DONT_MASK;
+    for (const acl of [true, false]) {
+      const kernel = new TestKernel({ acl });
+      const { flags } = decode(INIT_OUT, viewOf(kernel.init().body), 0);
+      expect(flags & lists).toBe(acl ? lists : 0);
+      expect(kernel.session.served.acl).toBe(acl);
+    }
+    const older = new TestKernel({ acl: true });
+    older.init(InitFlag.POSIX_ACL);
+    expect(older.session.served.acl).toBe(false);
+  });
+
   it('refuses a kernel that is too old, and speaks the older of two versions', () => {
     expect(new TestKernel().init(0, 30).error).toBe(-ERRNO.ENOSYS[0]);
     expect(new TestKernel().init(0, 45, 6).error).toBe(-ERRNO.ENOSYS[0]);
@@ -69,7 +82,13 @@ describe('INIT', () => {
 describe('a reply that is not taken', () => {
   it('is followed by an error, since somebody waits', () => {
     const { engine, driver } = new TestKernel().rig;
-    const options = { root: engine.live, validSeconds: 1, writeback: false, noatime: true };
+    const options = {
+      root: engine.live,
+      validSeconds: 1,
+      writeback: false,
+      acl: false,
+      noatime: true,
+    };
     const served = new Served({ engine, now: () => 0, ...options });
     const sent: number[] = [];
     const broken: unknown[] = [];

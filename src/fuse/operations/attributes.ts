@@ -1,24 +1,18 @@
 /**
- * Operations on attributes: getattr, setattr, statx, access, statfs, and extended attributes.
+ * Operations on attributes: getattr, setattr, statx, access, statfs.
  */
 import { type Procedure, run } from '../../api/node/index.ts';
-import { BLOCK_SIZE, copyBinary, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
-import { AttributeMask, ExtendedFlag, type Time } from '../../format/index.ts';
-import { ReadExtended, type Vnode } from '../../volume/index.ts';
+import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
+import { AttributeMask, type Time } from '../../format/index.ts';
+import type { Vnode } from '../../volume/index.ts';
+import { ACL_ACCESS, aclWithMode } from '../acl.ts';
 import { answerAttributes, answerStatx } from '../attributes.ts';
 import { Fattr } from '../constants.ts';
 import { getI64 } from '../layout.ts';
 import { BODY, type Message, REPLY_BODY } from '../message.ts';
 import type { Answer, Served } from '../served.ts';
-import {
-  ACCESS_IN,
-  GETXATTR_IN,
-  GETXATTR_OUT,
-  SETATTR_IN,
-  SETXATTR_IN,
-  SETXATTR_IN_SHORT,
-  STATFS_OUT,
-} from '../wire.ts';
+import { ACCESS_IN, SETATTR_IN, STATFS_OUT } from '../wire.ts';
+import { readAcl, writeAcl } from './extended.ts';
 
 const SET_USER = 0o4000;
 const SET_GROUP = 0o2000;
@@ -115,10 +109,17 @@ export function* setattr(served: Served, message: Message): Procedure<number> {
     yield* run(served.engine.apply({ type: 'truncate', target: vnode.id, size, time }));
   }
   const change = changeOf(message, valid, vnode, time);
+  if (served.acl && (valid & Fattr.MODE) !== 0) yield* chmodAcl(served, vnode, change.mode ?? 0);
   if (change.mask !== 0 || (valid & Fattr.SIZE) === 0 || (valid & Fattr.CTIME) !== 0) {
     yield* setAttributes(served, vnode, change);
   }
   return answerAttributes(served, message.out, vnode);
+}
+
+/** The list of an inode follows its mode. */
+function* chmodAcl(served: Served, vnode: Vnode, mode: number): Procedure<void> {
+  const acl = yield* readAcl(served, vnode, ACL_ACCESS);
+  if (acl !== undefined) yield* writeAcl(served, vnode, ACL_ACCESS, aclWithMode(acl, mode));
 }
 
 /** What a SETATTR can set, but for the time of change. */
@@ -210,92 +211,4 @@ export function statfs(served: Served, { out }: Message): Answer {
   out.setUint32(REPLY_BODY + at.namelen, NAME_MAX, true);
   out.setUint32(REPLY_BODY + at.frsize, BLOCK_SIZE, true);
   return STATFS_OUT.size;
-}
-
-/** The spaces of names that are kept; of `system.` the kernel would expect a meaning. */
-const SPACES = ['user.', 'trusted.', 'security.'];
-
-function checkSpace(name: string): void {
-  if (SPACES.includes(name)) {
-    throw new FilesystemError('EINVAL', `Cannot use attribute "${name}": no name follows`);
-  }
-  if (SPACES.some((space) => name.startsWith(space))) return;
-  throw new FilesystemError(
-    'ENOTSUP',
-    `Cannot use attribute ${JSON.stringify(name)}: wanted user., trusted. or security.`,
-  );
-}
-
-export function getxattr(served: Served, message: Message): Answer {
-  const vnode = served.vnode(message);
-  const name = message.name(GETXATTR_IN.size);
-  // Mostly there are none, and the kernel asks for those of security with every program.
-  if (vnode.attributes.length === 0 && vnode.attributeBlocks === 0) {
-    return SPACES.some((space) => name.startsWith(space)) ? -ERRNO.ENODATA[0] : -ERRNO.ENOTSUP[0];
-  }
-  return readExtended(served, message, vnode, name);
-}
-
-function* readExtended(
-  served: Served,
-  message: Message,
-  vnode: Vnode,
-  name: string,
-): Procedure<number> {
-  checkSpace(name);
-  const value = (yield* run(new ReadExtended(served.engine, vnode))).get(name);
-  return value === undefined ? -ERRNO.ENODATA[0] : answerValue(message, value);
-}
-
-/** A value, or with size 0 how long it is. */
-function answerValue(message: Message, value: Uint8Array): number {
-  const size = message.u32(GETXATTR_IN.at.size);
-  if (size === 0) {
-    message.out.setUint32(REPLY_BODY + GETXATTR_OUT.at.size, value.length, true);
-    message.out.setUint32(REPLY_BODY + GETXATTR_OUT.at.padding, 0, true);
-    return GETXATTR_OUT.size;
-  }
-  if (value.length > size) return -ERRNO.ERANGE[0];
-  message.reply.set(value, REPLY_BODY);
-  return value.length;
-}
-
-/** Names of `trusted.` are for the superuser. */
-export function* listxattr(served: Served, message: Message): Procedure<number> {
-  const attributes = yield* run(new ReadExtended(served.engine, served.vnode(message)));
-  const names = [...attributes.keys()].filter(
-    (name) => message.uid === 0 || !name.startsWith('trusted.'),
-  );
-  const list = names.map((name) => `${name}\0`).join('');
-  const bytes = new Uint8Array(list.length);
-  copyBinary(list, bytes, 0);
-  return answerValue(message, bytes);
-}
-
-export function* setxattr(served: Served, message: Message): Procedure<number> {
-  const { at } = SETXATTR_IN;
-  const name = message.name(served.setxattrExtended ? SETXATTR_IN.size : SETXATTR_IN_SHORT);
-  const value = message.valueAfterName(message.u32(at.size)).slice();
-  const given = message.u32(at.flags);
-  const flags =
-    ((given & 1) !== 0 ? ExtendedFlag.CREATE : 0) | ((given & 2) !== 0 ? ExtendedFlag.REPLACE : 0);
-  return yield* changeExtended(served, message, name, value, flags);
-}
-
-export function removexattr(served: Served, message: Message): Answer {
-  return changeExtended(served, message, message.name(0), undefined, 0);
-}
-
-function* changeExtended(
-  served: Served,
-  message: Message,
-  name: string,
-  value: Uint8Array | undefined,
-  flags: number,
-): Procedure<number> {
-  checkSpace(name);
-  const target = served.vnode(message).id;
-  const { time } = served;
-  yield* run(served.engine.apply({ type: 'setxattr', target, name, value, flags, time }));
-  return 0;
 }

@@ -7,6 +7,7 @@ import type { Handler } from '../served.ts';
 import * as wire from '../wire.ts';
 import * as attributes from './attributes.ts';
 import * as directories from './directories.ts';
+import * as extended from './extended.ts';
 import * as files from './files.ts';
 import * as names from './names.ts';
 
@@ -41,10 +42,10 @@ const TABLE: readonly (readonly [Opcode, Handler, number])[] = [
   [Opcode.FSYNC, files.fsync, wire.FSYNC_IN.size],
   [Opcode.FSYNCDIR, files.fsync, wire.FSYNC_IN.size],
   [Opcode.SYNCFS, files.syncfs, 0],
-  [Opcode.SETXATTR, attributes.setxattr, wire.SETXATTR_IN_SHORT + NAME],
-  [Opcode.GETXATTR, attributes.getxattr, wire.GETXATTR_IN.size + NAME],
-  [Opcode.LISTXATTR, attributes.listxattr, wire.GETXATTR_IN.size],
-  [Opcode.REMOVEXATTR, attributes.removexattr, NAME],
+  [Opcode.SETXATTR, extended.setxattr, wire.SETXATTR_IN_SHORT + NAME],
+  [Opcode.GETXATTR, extended.getxattr, wire.GETXATTR_IN.size + NAME],
+  [Opcode.LISTXATTR, extended.listxattr, wire.GETXATTR_IN.size],
+  [Opcode.REMOVEXATTR, extended.removexattr, NAME],
   [Opcode.OPENDIR, directories.opendir, wire.OPEN_IN.size],
   [Opcode.READDIR, directories.readdir, wire.READ_IN.size],
   [Opcode.READDIRPLUS, directories.readdirplus, wire.READ_IN.size],

@@ -5,6 +5,7 @@ import { type Procedure, run } from '../../api/node/index.ts';
 import { FilesystemError } from '../../base/index.ts';
 import { InodeKind, RenameFlag, UnlinkWhat } from '../../format/index.ts';
 import { glance, peek, readTarget, type Vnode } from '../../volume/index.ts';
+import { ACL_ACCESS, ACL_DEFAULT, inheritedAcl, modeOfAcl } from '../acl.ts';
 import { kindOf, putAbsence, putEntry, recordDevice } from '../attributes.ts';
 import { RenameBit } from '../constants.ts';
 import { type Message, REPLY_BODY } from '../message.ts';
@@ -20,6 +21,7 @@ import {
   RENAME2_IN,
 } from '../wire.ts';
 import { accessed } from './attributes.ts';
+import { readAcl, writeAcl } from './extended.ts';
 
 const SET_GROUP = 0o2000;
 const O_EXCL = 0o200;
@@ -71,6 +73,8 @@ function lookupSpecial(served: Served, message: Message, name: string): number {
 interface NewInode {
   readonly kind: InodeKind;
   readonly mode: number;
+  /** Of whoever asks; the kernel leaves it to us where there may be a default list. */
+  readonly umask?: number;
   readonly rdev?: number;
   readonly target?: string;
 }
@@ -80,9 +84,14 @@ function* make(
   served: Served,
   message: Message,
   name: string,
-  { kind, mode, rdev = 0, target = '' }: NewInode,
+  { kind, mode: wanted, umask = 0, rdev = 0, target = '' }: NewInode,
 ): Procedure<Vnode> {
   const parent = served.vnode(message);
+  const lists = served.acl && kind !== InodeKind.SYMLINK;
+  const initial = lists ? yield* readAcl(served, parent, ACL_DEFAULT) : undefined;
+  const acl = initial === undefined ? undefined : inheritedAcl(initial, wanted);
+  const unmasked = served.acl ? wanted & ~umask : wanted;
+  const mode = acl === undefined ? unmasked : modeOfAcl(wanted, acl);
   const inherits = (parent.mode & SET_GROUP) !== 0;
   const sticky = inherits && kind === InodeKind.DIRECTORY ? SET_GROUP : 0;
   const record = {
@@ -99,22 +108,37 @@ function* make(
     ino: 0,
     handle: 0,
   } as const;
-  return (yield* run(served.engine.apply(record))) as Vnode;
+  const vnode = (yield* run(served.engine.apply(record))) as Vnode;
+  if (initial === undefined || acl === undefined) return vnode;
+  try {
+    yield* writeAcl(served, vnode, ACL_ACCESS, acl);
+    if (vnode.isDirectory) yield* writeAcl(served, vnode, ACL_DEFAULT, initial);
+    return vnode;
+  } catch (error) {
+    vnode.holds--;
+    throw error;
+  }
 }
 
 export function* mknod(served: Served, message: Message): Procedure<number> {
   const mode = message.u32(MKNOD_IN.at.mode);
+  const umask = message.u32(MKNOD_IN.at.umask);
   const rdev = recordDevice(message.u32(MKNOD_IN.at.rdev));
   const kind = kindOf(mode);
   if (kind === undefined || kind === InodeKind.DIRECTORY || kind === InodeKind.SYMLINK) {
     throw new FilesystemError('EINVAL', `Cannot make a node of mode 0${mode.toString(8)}`);
   }
   const name = message.name(MKNOD_IN.size);
-  return answerEntry(served, message, yield* make(served, message, name, { kind, mode, rdev }));
+  return answerEntry(
+    served,
+    message,
+    yield* make(served, message, name, { kind, mode, umask, rdev }),
+  );
 }
 
 export function* mkdir(served: Served, message: Message): Procedure<number> {
-  const inode = { kind: InodeKind.DIRECTORY, mode: message.u32(MKDIR_IN.at.mode) };
+  const [mode, umask] = [message.u32(MKDIR_IN.at.mode), message.u32(MKDIR_IN.at.umask)];
+  const inode = { kind: InodeKind.DIRECTORY, mode, umask };
   const name = message.name(MKDIR_IN.size);
   return answerEntry(served, message, yield* make(served, message, name, inode));
 }
@@ -127,11 +151,11 @@ export function* symlink(served: Served, message: Message): Procedure<number> {
 
 /** Makes a file and opens it. One that somebody else has made meanwhile is opened, unless `EXCL` */
 export function* create(served: Served, message: Message): Procedure<number> {
-  const mode = message.u32(CREATE_IN.at.mode);
+  const [mode, umask] = [message.u32(CREATE_IN.at.mode), message.u32(CREATE_IN.at.umask)];
   const name = message.name(CREATE_IN.size);
   let vnode: Vnode | null = null;
   try {
-    vnode = yield* make(served, message, name, { kind: InodeKind.FILE, mode });
+    vnode = yield* make(served, message, name, { kind: InodeKind.FILE, mode, umask });
   } catch (error) {
     const taken = error instanceof FilesystemError && error.code === 'EEXIST';
     if (!taken || (message.u32(CREATE_IN.at.flags) & O_EXCL) !== 0) throw error;
