@@ -1,6 +1,6 @@
 /** ramet umount: takes a mount off its directory and waits until the image is let go of. */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { readFileSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { errorCode } from '../../base/index.ts';
@@ -34,7 +34,7 @@ export function addUmount(program: Command, terminal: Terminal): void {
     .option('-l, --lazy', 'take it off the directory even if it is in use; do not wait')
     .action(async (directory: string, options: Options) => {
       await doing(`unmount ${directory}`, async () => {
-        const image = imageAt(resolve(directory));
+        const image = imageAt(withoutLinks(resolve(directory)));
         await unmount(directory, options.lazy);
         if (image !== undefined && !options.lazy) await closed(image);
       });
@@ -53,6 +53,15 @@ function imageAt(directory: string): string | undefined {
     found = type === 'fuse.ramet' && source !== undefined ? plain(source) : undefined;
   }
   return found;
+}
+
+/** A path as mountinfo has it. The directory itself may be one that nobody answers for any more. */
+function withoutLinks(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return join(realpathSync(dirname(directory)), basename(directory));
+  }
 }
 
 /** Spaces and the like are in octal there. */
