@@ -11,12 +11,12 @@ import { Served, type ServedOptions } from '../../src/fuse/served.ts';
 import { Session } from '../../src/fuse/session.ts';
 import {
   ATTR_OUT,
-  CREATE_IN,
   ENTRY_OUT,
   FORGET_IN,
   GETATTR_IN,
   IN_HEADER,
   INIT_IN,
+  MKNOD_IN,
   OUT_HEADER,
   READ_IN,
   SETATTR_IN,
@@ -163,7 +163,7 @@ export class TestKernel {
   }
 
   create(parent: number, name: string, mode = 0o100644): Entry {
-    return entryOf(this.ok(Opcode.CREATE, parent, struct(CREATE_IN, { mode }), name));
+    return entryOf(this.ok(Opcode.MKNOD, parent, struct(MKNOD_IN, { mode }), name));
   }
 
   getattr(node: number): Values<(typeof ATTR_OUT)['fields']> {

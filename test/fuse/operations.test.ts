@@ -112,13 +112,18 @@ describe('OPEN', () => {
     expect(older.ask(Opcode.OPEN, older.create(ROOT, 'a').nodeid, open).error).toBe(0);
   });
 
-  it('of a file that is there already is what CREATE does, unless it must not be there', () => {
+  it('of what is made is no request either, or one with it', () => {
     const kernel = TestKernel.start();
-    const { nodeid } = kernel.create(ROOT, 'a');
-    expect(kernel.create(ROOT, 'a').nodeid).toBe(nodeid);
-    const exclusive = struct(CREATE_IN, { flags: 0o300, mode: 0o644 });
-    const { error } = kernel.ask(Opcode.CREATE, ROOT, exclusive, 'a');
-    expect(error).toBe(-ERRNO.EEXIST[0]);
+    const plain = struct(CREATE_IN, { flags: 0o102, mode: 0o100644 });
+    expect(kernel.ask(Opcode.CREATE, ROOT, plain, 'a').error).toBe(-ERRNO.ENOSYS[0]);
+    expect(kernel.lookup(ROOT, 'a').nodeid).toBe(0);
+    const older = TestKernel.start({}, ALL_FLAGS & ~(1 << 17));
+    const made = entryOf(older.ok(Opcode.CREATE, ROOT, plain, 'a'));
+    expect(made).toMatchObject({ mode: 0o100644, nlink: 1 });
+    // Somebody else has made it: it is opened, unless it must not be there.
+    expect(entryOf(older.ok(Opcode.CREATE, ROOT, plain, 'a')).nodeid).toBe(made.nodeid);
+    const exclusive = struct(CREATE_IN, { flags: 0o302, mode: 0o100644 });
+    expect(older.ask(Opcode.CREATE, ROOT, exclusive, 'a').error).toBe(-ERRNO.EEXIST[0]);
   });
 });
 

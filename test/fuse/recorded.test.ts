@@ -76,6 +76,7 @@ rm -r folder link symlink fifo null
  */
 const NOT_SENT = [
   'RENAME',
+  'RELEASE',
   'RELEASEDIR',
   'GETLK',
   'SETLK',

@@ -2,7 +2,7 @@
  * Operations on names: lookup, create and its kin, link, unlink, rename, readlink.
  */
 import { type Procedure, run } from '../../api/node/index.ts';
-import { FilesystemError } from '../../base/index.ts';
+import { ERRNO, FilesystemError } from '../../base/index.ts';
 import { InodeKind, RenameFlag, UnlinkWhat } from '../../format/index.ts';
 import { glance, peek, readTarget, type Vnode } from '../../volume/index.ts';
 import { ACL_ACCESS, ACL_DEFAULT, inheritedAcl, modeOfAcl } from '../acl.ts';
@@ -149,8 +149,16 @@ export function* symlink(served: Served, message: Message): Procedure<number> {
   return answerEntry(served, message, yield* make(served, message, name, inode));
 }
 
-/** Makes a file and opens it. One that somebody else has made meanwhile is opened, unless `EXCL` */
-export function* create(served: Served, message: Message): Procedure<number> {
+/**
+ * Makes a file and opens it. Where opening needs no request the kernel is told to use MKNOD instead:
+ * then there is nothing to be released.
+ */
+export function create(served: Served, message: Message): Answer {
+  return served.opensUnasked ? -ERRNO.ENOSYS[0] : createOpen(served, message);
+}
+
+/** A file that somebody else has made meanwhile is opened, unless it must not be there. */
+function* createOpen(served: Served, message: Message): Procedure<number> {
   const [mode, umask] = [message.u32(CREATE_IN.at.mode), message.u32(CREATE_IN.at.umask)];
   const name = message.name(CREATE_IN.size);
   let vnode: Vnode | null = null;
