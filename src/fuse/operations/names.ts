@@ -150,8 +150,8 @@ export function* symlink(served: Served, message: Message): Procedure<number> {
 }
 
 /**
- * Makes a file and opens it. Where opening needs no request the kernel is told to use MKNOD instead:
- * then there is nothing to be released.
+ * Makes a file and opens it. Where opening needs no request the kernel is told to use MKNOD
+ * instead: then there is nothing to be released.
  */
 export function create(served: Served, message: Message): Answer {
   return served.opensUnasked ? -ERRNO.ENOSYS[0] : createOpen(served, message);
