@@ -125,6 +125,11 @@ export const MINOR_PRUNE = 45;
 export const SETXATTR_ACL_KILL_SGID = 1;
 /** Flags of a WRITE: set-user and set-group bits have to go. */
 export const WRITE_KILL_SUIDGID = 1 << 2;
+/** Flag of a lock: it is one of flock(2). */
+export const LK_FLOCK = 1;
+/** Flag of RELEASE: the lock of flock(2) goes too. */
+export const RELEASE_FLOCK_UNLOCK = 2;
+
 /** Flags of the answer to OPEN. */
 export const OpenFlag = { KEEP_CACHE: 1 << 1, CACHE_DIR: 1 << 3 } as const;
 

@@ -32,6 +32,7 @@ export interface MountOptions {
   readonly validSeconds?: number | undefined;
   readonly writeback?: boolean | undefined;
   readonly acl?: boolean | undefined;
+  readonly locks?: boolean | undefined;
   /** Inodes that the kernel may know before it is asked to forget some; 262,144 if left out. */
   readonly nodeLimit?: number | undefined;
   /** Options for mount(8) besides: `noatime`, `nosuid`, ... */
@@ -152,6 +153,7 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     validSeconds: options.validSeconds ?? A_DAY,
     writeback: options.writeback ?? false,
     acl: options.acl ?? false,
+    locks: options.locks ?? false,
     nodeLimit: options.nodeLimit ?? NODE_LIMIT,
     noatime: options.options?.includes('noatime') ?? false,
     shared,

@@ -52,10 +52,14 @@ export function negotiate(served: Served, message: Message): number {
   if (major < MAJOR || minor < MINOR_OLDEST) return -ERRNO.ENOSYS[0];
   const offered = message.u32(at.flags);
   const extended = (offered & InitFlag.INIT_EXT) !== 0 && message.holds(INIT_IN.size);
-  const { writeback, acl } = served.options;
+  const { writeback, acl, locks } = served.options;
+  const ownLocks = InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS;
   const lists = InitFlag.POSIX_ACL | InitFlag.DONT_MASK;
-  const optional = (writeback ? InitFlag.WRITEBACK_CACHE : 0) | (acl ? lists : 0);
-  const flags = offered & (WANTED | optional);
+  const optional =
+    (writeback ? InitFlag.WRITEBACK_CACHE : 0) | (acl ? lists : 0) | (locks ? ownLocks : 0);
+  // What closes a file takes its locks away, so it has to be told of.
+  const unwanted = locks ? InitFlag.NO_OPEN_SUPPORT : 0;
+  const flags = offered & (WANTED | optional) & ~unwanted;
   served.acl = acl && (flags & lists) === lists;
   served.minor = Math.min(MINOR, minor);
   served.setxattrExtended = (flags & InitFlag.SETXATTR_EXT) !== 0;

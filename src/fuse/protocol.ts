@@ -12,6 +12,7 @@ export interface WorkerOptions {
   readonly validSeconds: number;
   readonly writeback: boolean;
   readonly acl: boolean;
+  readonly locks: boolean;
   readonly noatime: boolean;
   /** See upkeep.ts. */
   readonly nodeLimit: number;

@@ -5,6 +5,8 @@ import type { Procedure } from '../api/node/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
 import type { BufferedRead } from '../iomap/index.ts';
 import type { Engine, Vnode, WriteFile } from '../volume/index.ts';
+import type { Opaque } from './layout.ts';
+import { LockTable } from './lock-table.ts';
 import type { Message } from './message.ts';
 import { NodeTable } from './node-table.ts';
 
@@ -27,6 +29,8 @@ export interface ServedOptions {
   readonly writeback: boolean;
   /** Keep access control lists, by which the kernel judges then. */
   readonly acl: boolean;
+  /** Keep the locks of fcntl(2) and flock(2); otherwise the kernel does, for this mount alone. */
+  readonly locks: boolean;
   /** Let times of access be as they are. */
   readonly noatime: boolean;
 }
@@ -34,10 +38,13 @@ export interface ServedOptions {
 export class Served {
   readonly engine: Engine;
   readonly nodes: NodeTable;
+  readonly locks: LockTable;
   readonly options: ServedOptions;
   /** Operations that have ended and can be used again. */
   readonly reads: BufferedRead[] = [];
   readonly writes: WriteFile[] = [];
+  /** Sends the reply to a request that has waited; the session sets it. */
+  answerLater: (unique: Opaque, answer: number) => void = () => {};
   /** What INIT has settled. */
   minor = 0;
   setxattrExtended = false;
@@ -47,6 +54,7 @@ export class Served {
   constructor(options: ServedOptions) {
     this.options = options;
     this.engine = options.engine;
+    this.locks = new LockTable((unique) => this.answerLater(unique, 0));
     this.nodes = new NodeTable(options.engine, options.root);
   }
 

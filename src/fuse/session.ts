@@ -14,7 +14,8 @@ import { type Procedure, runAsync, runSync } from '../api/node/index.ts';
 import { AssertionError, ERRNO, FilesystemError, type Operation } from '../base/index.ts';
 import type { Driver } from '../drive/index.ts';
 import { errnoOf, MAJOR, Opcode } from './constants.ts';
-import { type Message, NO_REPLY } from './message.ts';
+import type { Opaque } from './layout.ts';
+import { Message, NO_REPLY } from './message.ts';
 import { negotiate } from './negotiate.ts';
 import { OPERATIONS } from './operations/index.ts';
 import type { Served } from './served.ts';
@@ -46,6 +47,8 @@ export class Session {
   readonly #onBroken: (error: unknown) => void;
   /** Requests that have given up their turn, by their number. */
   readonly #flights = new Map<string, AbortController>();
+  /** For replies without a body to requests that have waited. */
+  readonly #later = new Message();
   #begun = false;
   /** The kernel has said that it is done. */
   ended = false;
@@ -56,6 +59,7 @@ export class Session {
     this.#async = async;
     this.#send = send;
     this.#onBroken = onBroken ?? (() => {});
+    served.answerLater = (unique, answer) => this.#answerLater(unique, answer);
   }
 
   /** Requests that have given up their turn. */
@@ -100,6 +104,13 @@ export class Session {
       this.#onBroken(error);
       this.#send(message, message.seal(-ERRNO.EIO[0]));
     }
+  }
+
+  /** Answers a request whose message is in use for another one by now. */
+  #answerLater(unique: Opaque, answer: number): void {
+    const message = this.#later;
+    [message.uniqueLow, message.uniqueHigh] = unique;
+    this.#answer(message, answer);
   }
 
   #dispatch(message: Message): number | Procedure<number> {
@@ -179,6 +190,10 @@ export class Session {
     if (message.holds(INTERRUPT_IN.size)) {
       const low = message.u32(INTERRUPT_IN.at.unique);
       const high = message.u32(INTERRUPT_IN.at.unique + 4);
+      if (this.served.locks.giveUp([low, high])) {
+        this.#answerLater([low, high], -ERRNO.EINTR[0]);
+        return NO_REPLY;
+      }
       // Otherwise it has been answered already.
       const reason = new FilesystemError('EINTR', 'Cannot go on: whoever asked gave up');
       this.#flights.get(flightKey(low, high))?.abort(reason);

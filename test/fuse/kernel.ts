@@ -90,6 +90,7 @@ export class TestKernel {
       validSeconds: options.validSeconds ?? 10,
       writeback: options.writeback ?? false,
       acl: options.acl ?? false,
+      locks: options.locks ?? false,
       noatime: options.noatime ?? true,
     });
     this.session = new Session({

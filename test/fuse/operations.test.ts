@@ -14,15 +14,20 @@ import {
   DIRENT,
   ENTRY_OUT,
   FALLOCATE_IN,
+  FLUSH_IN,
   GETXATTR_IN,
+  INTERRUPT_IN,
   IOCTL_IN,
   LINK_IN,
+  LK_IN,
+  LK_OUT,
   LSEEK_IN,
   LSEEK_OUT,
   MKDIR_IN,
   MKNOD_IN,
   OPEN_IN,
   READ_IN,
+  RELEASE_IN,
   RENAME_IN,
   RENAME2_IN,
   SETXATTR_IN_SHORT,
@@ -351,6 +356,58 @@ describe('ranges', () => {
       expect(seek(kernel, nodeid, 1e6, 3)).toBe(-ERRNO.ENXIO[0]);
       expect(seek(kernel, nodeid, 0, 0)).toBe(-ERRNO.EINVAL[0]);
     }
+  });
+});
+
+describe('locks', () => {
+  const OWNER = { a: [1, 9], b: [2, 9] } as const;
+  const END = Number.MAX_SAFE_INTEGER;
+
+  it('are taken, asked for, waited for, given up and released', () => {
+    const kernel = TestKernel.start({ locks: true });
+    const { nodeid } = kernel.create(ROOT, 'a');
+    const lk = (owner: keyof typeof OWNER, type: number): Uint8Array =>
+      struct(LK_IN, { owner: OWNER[owner], type, start: 0, end: END, pid: 77 });
+    const errno = (opcode: number, owner: keyof typeof OWNER, type: number): number =>
+      Math.abs(kernel.ask(opcode, nodeid, lk(owner, type)).error);
+    expect(errno(Opcode.SETLK, 'a', 1)).toBe(0);
+    expect(errno(Opcode.SETLK, 'b', 0)).toBe(ERRNO.EAGAIN[0]);
+    const body = kernel.ok(Opcode.GETLK, nodeid, lk('b', 0));
+    expect(decode(LK_OUT, viewOf(body), 0)).toEqual({ type: 1, pid: 77, start: 0, end: END });
+    // The end of a file that has none is the kernel's, not ours.
+    expect(viewOf(body).getUint32(LK_OUT.at.end + 4, true)).toBe(0x7fffffff);
+    kernel.replies.length = 0;
+    const waits = [0, 1].map(() => {
+      kernel.send(kernel.request(Opcode.SETLKW, nodeid, lk('b', 1)));
+      return [kernel.unique, 7] as const;
+    });
+    expect(kernel.replies).toEqual([]);
+    kernel.ok(Opcode.STATFS, ROOT);
+    const [first, second] = waits as [readonly [number, number], readonly [number, number]];
+    kernel.send(kernel.request(Opcode.INTERRUPT, 0, struct(INTERRUPT_IN, { unique: second })));
+    kernel.ok(Opcode.FLUSH, nodeid, struct(FLUSH_IN, { lock_owner: OWNER.a }));
+    const later = kernel.replies.filter(({ body: bytes }) => bytes.length === 0);
+    expect(later.map(({ unique, error }) => [unique, Math.abs(error)])).toEqual([
+      [second, ERRNO.EINTR[0]],
+      [first, 0],
+      [[kernel.unique, 7], 0],
+    ]);
+    expect(errno(Opcode.SETLK, 'a', 1)).toBe(ERRNO.EAGAIN[0]);
+  });
+
+  it('of flock(2) go with the open file, and belong to the kernel if nobody wants them', () => {
+    const kernel = TestKernel.start({ locks: true });
+    const { nodeid } = kernel.create(ROOT, 'a');
+    const flock = struct(LK_IN, { owner: OWNER.a, type: 1, end: END, lk_flags: 1 });
+    kernel.ok(Opcode.SETLK, nodeid, flock);
+    const other = struct(LK_IN, { owner: OWNER.b, type: 1, end: END, lk_flags: 1 });
+    expect(kernel.ask(Opcode.SETLK, nodeid, other).error).toBe(-ERRNO.EAGAIN[0]);
+    const closing = { lock_owner: OWNER.a, release_flags: 2 };
+    kernel.ok(Opcode.RELEASE, nodeid, struct(RELEASE_IN, closing));
+    expect(kernel.ask(Opcode.SETLK, nodeid, other).error).toBe(0);
+    const plain = TestKernel.start();
+    const node = plain.create(ROOT, 'a').nodeid;
+    expect(plain.ask(Opcode.FLUSH, node, struct(FLUSH_IN)).error).toBe(-ERRNO.ENOSYS[0]);
   });
 });
 

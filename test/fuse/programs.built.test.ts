@@ -42,6 +42,23 @@ for top, folders, names in os.walk("."):
 }
 `;
 
+/** A process has a lock of each kind; another one is refused, and waits; one gives up. */
+const LOCKS = `
+import fcntl, os, time
+fd = os.open('lock', os.O_RDWR | os.O_CREAT); fcntl.flock(fd, fcntl.LOCK_EX)
+fcntl.lockf(fd, fcntl.LOCK_EX, 10, 0)
+if os.fork() == 0:
+    other = os.open('lock', os.O_RDWR)
+    for lock in (fcntl.flock, lambda f, l: fcntl.lockf(f, l, 10, 5)):
+        try: lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB); print('wrong')
+        except OSError as error: print(error.errno)
+    fcntl.lockf(other, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 10)
+    fcntl.flock(other, fcntl.LOCK_EX); print('waited', flush=True); os._exit(0)
+time.sleep(0.3); print('released', flush=True); fcntl.flock(fd, fcntl.LOCK_UN)
+os.wait(); os.unlink('lock')
+`;
+const LOCKED = '11\n11\nreleased\nwaited';
+
 describeMounts('programs on a mount', () => {
   let mounted: Mounted;
   const sh = (script: string): string => mounted.sh(script);
@@ -161,22 +178,7 @@ os.close(fd)
   });
 
   it('locks hold between processes, and who waits for one gets it', () => {
-    expect(
-      mounted.python(`
-import fcntl, os, time
-fd = os.open('lock', os.O_RDWR | os.O_CREAT); fcntl.flock(fd, fcntl.LOCK_EX)
-fcntl.lockf(fd, fcntl.LOCK_EX, 10, 0)
-if os.fork() == 0:
-    other = os.open('lock', os.O_RDWR)
-    for lock in (fcntl.flock, lambda f, l: fcntl.lockf(f, l, 10, 5)):
-        try: lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB); print('wrong')
-        except OSError as error: print(error.errno)
-    fcntl.lockf(other, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 10)
-    fcntl.flock(other, fcntl.LOCK_EX); print('waited', flush=True); os._exit(0)
-time.sleep(0.3); print('released', flush=True); fcntl.flock(fd, fcntl.LOCK_UN)
-os.wait(); os.unlink('lock')
-`),
-    ).toBe('11\n11\nreleased\nwaited');
+    expect(mounted.python(LOCKS)).toBe(LOCKED);
   });
 
   it('a folder is listed right while names come and go', () => {
@@ -211,5 +213,27 @@ print(os.listdir('many')); os.rmdir('many')
         as 1000 1000 'echo more >> shared/mine'; stat -c %a shared/mine
         as 1000 1000 'mknod shared/dev c 1 3' | grep -o permitted; rm -r closed shared group`),
     ).toBe('denied\n1000\npermitted\n1001 1000\n4755\n755\npermitted');
+  });
+});
+
+describeMounts('a mount that keeps locks by itself', () => {
+  it('has them hold between processes, and lets go of who is interrupted or has closed', () => {
+    using locking = Mounted.start('-o', 'locks');
+    expect(locking.python(LOCKS)).toBe(LOCKED);
+    const interrupted = locking.python(`
+import fcntl, os, signal
+fd = os.open('lock', os.O_RDWR | os.O_CREAT); fcntl.lockf(fd, fcntl.LOCK_EX)
+if os.fork() == 0:
+    def alarm(*_): raise TimeoutError
+    signal.signal(signal.SIGALRM, alarm)
+    other = os.open('lock', os.O_RDWR); signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try: fcntl.lockf(other, fcntl.LOCK_EX); print('wrong')
+    except TimeoutError: print('interrupted', flush=True)
+    os._exit(0)
+os.wait(); os.close(fd)
+fd = os.open('lock', os.O_RDWR); fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB); print('free')
+`);
+    expect(interrupted).toBe('interrupted\nfree');
+    locking.umount();
   });
 });

@@ -137,6 +137,7 @@ function makeSession(send: (reply: Uint8Array, length: number) => void): Session
     validSeconds: 10,
     writeback: false,
     acl: false,
+    locks: false,
     noatime: true,
   });
   return new Session({

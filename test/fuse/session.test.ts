@@ -87,6 +87,7 @@ describe('a reply that is not taken', () => {
       validSeconds: 1,
       writeback: false,
       acl: false,
+      locks: false,
       noatime: true,
     };
     const served = new Served({ engine, now: () => 0, ...options });

@@ -27,7 +27,7 @@ export function addMount(program: Command, terminal: Terminal): void {
       'Linux only, as root; /dev/fuse must be there. Serves the mount until it is unmounted, or ' +
       'until a signal asks for that. fsync makes a file durable; everything else is durable a ' +
       'second after the last change, and sync(1) alone does not make it so. docs/MOUNT.md says ' +
-      'what is promised. Options for -o are those of mount(8), acl and writeback.',
+      'what is promised. Options for -o are those of mount(8), acl, locks, writeback.',
     examples: [
       ['mount work.img /mnt/work', 'and serve it until it is unmounted'],
       ['mount work.img /mnt/work --background', 'the same, and return once it answers'],
@@ -71,7 +71,7 @@ function splitOptions(list: string | undefined): { ours: Set<string>; others: st
   const ours = new Set<string>();
   const others: string[] = [];
   for (const option of (list ?? '').split(',').filter((name) => name !== '')) {
-    if (['ro', 'rw', 'writeback', 'acl'].includes(option)) ours.add(option);
+    if (['ro', 'rw', 'writeback', 'acl', 'locks'].includes(option)) ours.add(option);
     else others.push(option);
   }
   return { ours, others };
@@ -95,6 +95,7 @@ async function serve(
     cacheBytes: options.cache,
     writeback: ours.has('writeback'),
     acl: ours.has('acl'),
+    locks: ours.has('locks'),
     options: others,
     onBroken: (message) => terminal.warn(`This is a bug in ramet. ${message}`),
   });

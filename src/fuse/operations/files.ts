@@ -38,16 +38,6 @@ export function open(served: Served, message: Message): Answer {
   return OPEN_OUT.size;
 }
 
-/** Nothing is kept for an open file, and what closing has to write back the kernel has sent. */
-export function release(): Answer {
-  return 0;
-}
-
-/** The kernel need not tell of a close: it waits for what it has written before it asks. */
-export function flush(): Answer {
-  return -ERRNO.ENOSYS[0];
-}
-
 export function read(served: Served, message: Message): Answer {
   const position = message.u64(READ_IN.at.offset);
   const length = Math.min(message.u32(READ_IN.at.size), DATA_MAX);

@@ -9,6 +9,7 @@ import * as attributes from './attributes.ts';
 import * as directories from './directories.ts';
 import * as extended from './extended.ts';
 import * as files from './files.ts';
+import * as locks from './locks.ts';
 import * as names from './names.ts';
 
 export interface Entry {
@@ -37,8 +38,8 @@ const TABLE: readonly (readonly [Opcode, Handler, number])[] = [
   [Opcode.READ, files.read, wire.READ_IN.size],
   [Opcode.WRITE, files.write, wire.WRITE_IN.size],
   [Opcode.STATFS, attributes.statfs, 0],
-  [Opcode.RELEASE, files.release, wire.RELEASE_IN.size],
-  [Opcode.FLUSH, files.flush, wire.FLUSH_IN.size],
+  [Opcode.RELEASE, locks.release, wire.RELEASE_IN.size],
+  [Opcode.FLUSH, locks.flush, wire.FLUSH_IN.size],
   [Opcode.FSYNC, files.fsync, wire.FSYNC_IN.size],
   [Opcode.FSYNCDIR, files.fsync, wire.FSYNC_IN.size],
   [Opcode.SYNCFS, files.syncfs, 0],
@@ -49,7 +50,10 @@ const TABLE: readonly (readonly [Opcode, Handler, number])[] = [
   [Opcode.OPENDIR, directories.opendir, wire.OPEN_IN.size],
   [Opcode.READDIR, directories.readdir, wire.READ_IN.size],
   [Opcode.READDIRPLUS, directories.readdirplus, wire.READ_IN.size],
-  [Opcode.RELEASEDIR, files.release, wire.RELEASE_IN.size],
+  [Opcode.RELEASEDIR, locks.release, wire.RELEASE_IN.size],
+  [Opcode.GETLK, locks.getlk, wire.LK_IN.size],
+  [Opcode.SETLK, locks.setlk, wire.LK_IN.size],
+  [Opcode.SETLKW, locks.setlkw, wire.LK_IN.size],
   [Opcode.ACCESS, attributes.access, wire.ACCESS_IN.size],
   [Opcode.FALLOCATE, files.fallocate, wire.FALLOCATE_IN.size],
   [Opcode.LSEEK, files.lseek, wire.LSEEK_IN.size],
