@@ -111,6 +111,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
 export async function unmount(directory: string, lazy = false): Promise<void> {
   const { status, output } = await runProgram('umount', [
     ...(lazy ? ['-l'] : []),
+    '--',
     resolve(directory),
   ]);
   if (status === 0) return;
@@ -210,7 +211,8 @@ async function attach(fd: number, options: MountOptions, readOnly: boolean): Pro
     readOnly ? 'ro' : 'rw',
     ...(options.options ?? []),
   ];
-  const args = ['-i', '-t', 'fuse.ramet', '-o', given.join(','), options.image, options.directory];
+  const { image, directory } = options;
+  const args = ['-i', '-t', 'fuse.ramet', '-o', given.join(','), '--', image, directory];
   const { status, output } = await runProgram('mount', args, fd);
   if (status === 0) return;
   const code = /permission|superuser/u.test(output) ? 'EPERM' : 'EINVAL';
