@@ -280,7 +280,8 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
       this.map(vnode, ioend.offset / BLOCK_SIZE, ioend.block, ioend.checksums);
     }
     this.release(vnode, { blocks: ioend.checksums.length, folios: ioend.folios });
-    inodes.settle(vnode);
+    // Here rather than all at once when the txg closes; of a direct write when all of it is mapped.
+    if (ioend.frames.length > 0) inodes.rewrite(vnode);
     records.written(vnode, ioend);
   }
 
