@@ -14,34 +14,13 @@ import { audit, B, expectSame, noise, Rig, writing, writingDirectly } from '../i
 import { ToyFile } from '../iomap/toy-filesystem.ts';
 import { imageOf } from '../volume/recount.ts';
 import { type Patch, regression } from './regression.ts';
-import { NOW, patched, VolumeRig, type VolumeRigOptions } from './rig.ts';
+import { expectFiles, NOW, patched, sharedVolume, VolumeRig } from './rig.ts';
 import { rememberSources } from './stale.ts';
 
 const OLD = noise(40 * B);
 
-/** A volume with `/donor` and `/file`, which shares all of its blocks. */
-async function shared(options: VolumeRigOptions = {}): Promise<VolumeRig> {
-  const rig = await VolumeRig.make(options);
-  await rig.stored('/donor', OLD);
-  await rig.volume.clone('/donor', '/file');
-  await rig.volume.sync();
-  rig.evict();
-  return rig;
-}
-
-/** The files hold these bytes, whatever is in memory, and nothing is lost of the volume. */
-async function expectFiles(rig: VolumeRig, wanted: Record<string, Uint8Array>): Promise<void> {
-  await rig.gate.open();
-  for (const again of [false, true]) {
-    for (const [path, bytes] of Object.entries(wanted)) {
-      expectSame(await rig.readDirectly(await rig.file(path)), bytes, path);
-      expectSame(await rig.read(await rig.file(path)), bytes, path);
-    }
-    if (again) break;
-    await rig.audit();
-    rig.evict();
-  }
-}
+const expectAll = (rig: VolumeRig, wanted: Record<string, Uint8Array>): Promise<void> =>
+  expectFiles(rig, wanted, true);
 
 /** Fails if all of these have not ended after some turns of the event loop. */
 async function ends<T>(rig: VolumeRig, ...started: Promise<T>[]): Promise<T[]> {
@@ -58,7 +37,7 @@ async function ends<T>(rig: VolumeRig, ...started: Promise<T>[]): Promise<T[]> {
 
 /** CVE-2026-64600 once more: what was sampled before the wait is not what is there after it. */
 regression('T1 a direct write keeps what its edge was before it waited', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const [other, data] = [noise(B, 2), noise(B, 3)];
@@ -71,7 +50,7 @@ regression('T1 a direct write keeps what its edge was before it waited', {
     await sync;
     rig.evict();
     await rig.open(write);
-    await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [B, other], [B + 100, data]) });
+    await expectAll(rig, { '/donor': OLD, '/file': patched(OLD, [B, other], [B + 100, data]) });
   },
   controls: {
     'asking for the sources anew after the wait': {
@@ -86,7 +65,7 @@ regression('T1 a direct write keeps what its edge was before it waited', {
  * cut to what it may write, and another range was converted than the one that was written.
  */
 regression('T21 an atomic write over several kinds of space is seen in parts', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const { volume } = rig;
     const file = await rig.file('/file');
@@ -117,7 +96,7 @@ regression('T21 an atomic write over several kinds of space is seen in parts', {
       );
     }
     expect([...seen], 'clones').toEqual(['old or new']);
-    await expectFiles(rig, { '/donor': OLD, '/file': after });
+    await expectAll(rig, { '/donor': OLD, '/file': after });
   },
   controls: {
     'a destination for all of it': {
@@ -137,7 +116,7 @@ regression('T21 an atomic write over several kinds of space is seen in parts', {
 
 /** Linux until 5.1, where it was found: an unaligned and an aligned direct write of one range. */
 regression('T24 two direct writes of one range lose one of them', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const [part, whole] = [noise(100, 2), noise(2 * B, 3)];
@@ -150,7 +129,7 @@ regression('T24 two direct writes of one range lose one of them', {
     ];
     await ends(rig, ...writes);
     const wanted = patched(OLD, [B - 50, part], [B, whole], [3 * B - 50, part], [3 * B - 20, part]);
-    await expectFiles(rig, { '/donor': OLD, '/file': wanted });
+    await expectAll(rig, { '/donor': OLD, '/file': wanted });
   },
   controls: {
     'the range lock of the file': {
@@ -219,7 +198,7 @@ regression('T2 a direct write goes by a mapping from before it waited', {
 
 /** Linux until 6.7: completion mapped staged blocks beyond those that were written. */
 regression('T10 more is mapped than was written directly', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const places = () => Promise.all([1, 2, 3].map((block) => rig.address(file, block)));
@@ -227,7 +206,7 @@ regression('T10 more is mapped than was written directly', {
     await rig.writeDirectly(file, B, noise(B, 2));
     const [, ...after] = await places();
     expect(after, 'what was not written').toEqual(before);
-    await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [B, noise(B, 2)]) });
+    await expectAll(rig, { '/donor': OLD, '/file': patched(OLD, [B, noise(B, 2)]) });
   },
   controls: {
     'mapping the blocks of the write': {
@@ -273,7 +252,7 @@ regression('T18 a synchronous direct append is lost in a crash', {
 
 /** Linux until 6.13: completion set the size to the end of a block. */
 regression('T19 after a crash a file that was written directly ends with zeros', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const whole = patched(OLD, [OLD.length, noise(1000, 2)]);
@@ -297,7 +276,7 @@ regression('T19 after a crash a file that was written directly ends with zeros',
         expectSame(found, whole.subarray(0, found.length), 'what a crash leaves');
       }
     }
-    await expectFiles(rig, { '/donor': OLD, '/file': whole });
+    await expectAll(rig, { '/donor': OLD, '/file': whole });
   },
   controls: {
     'a size in bytes': {
@@ -339,7 +318,7 @@ regression('a direct write and a commit wait for each other', {
     Object.assign(rig.engine.store, { dirtyLimit: 0 });
     expect((await ends<unknown>(rig, writing, commit))[0]).toBe(4 * B);
     const wanted = patched(OLD, [ATOMIC_WRITE_MAX - 2 * B, noise(4 * B, 2)]);
-    await expectFiles(rig, { '/file': wanted });
+    await expectAll(rig, { '/file': wanted });
   },
   controls: {
     'parts that can be waited for': {
@@ -354,7 +333,7 @@ regression('a direct write and a commit wait for each other', {
  * nodes: it asked for a commit, which waited for it.
  */
 regression('a direct write waits for a commit that waits for it', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const { blocks } = rig.engine.store;
@@ -367,7 +346,7 @@ regression('a direct write waits for a commit that waits for it', {
     const outcome = await ends(rig, write.catch(errorCode));
     expect(outcome).toEqual(['ENOMEM']);
     for (const frame of taken) blocks.give(frame);
-    await expectFiles(rig, { '/donor': OLD, '/file': OLD });
+    await expectAll(rig, { '/donor': OLD, '/file': OLD });
   },
   controls: {
     'asking nobody who would wait': {
@@ -416,7 +395,7 @@ regression('a direct write that fails gives away what was reserved', {
     expect(await rig.writeDirectly(file, 2 * B, data)).toBe(data.length);
     expect(space.unwritten, 'blocks set aside').toBeLessThan(before - 150);
     const wanted = patched(new Uint8Array(201 * B), [0, noise(B)], [2 * B, data]);
-    await expectFiles(rig, { '/file': wanted });
+    await expectAll(rig, { '/file': wanted });
   },
   controls: {
     'leaving the promise where it is until the end': {
@@ -434,7 +413,7 @@ regression('a direct write that fails gives away what was reserved', {
 });
 
 it('an unaligned direct write to shared blocks reads its edges, and flushes nothing', async () => {
-  const rig = await shared();
+  const rig = await sharedVolume(OLD);
   const file = await rig.file('/file');
   // Brings the nodes in.
   await rig.volume.extents('/file');
@@ -445,7 +424,7 @@ it('an unaligned direct write to shared blocks reads its edges, and flushes noth
   const written = [counters.writes - writes, counters.bytesWritten - bytesWritten];
   expect(written, 'writes').toEqual([1, 21 * B]);
   expect(counters.flushes).toBe(flushes);
-  await expectFiles(rig, { '/donor': OLD, '/file': patched(OLD, [2 * B + 100, noise(20 * B, 2)]) });
+  await expectAll(rig, { '/donor': OLD, '/file': patched(OLD, [2 * B + 100, noise(20 * B, 2)]) });
 });
 
 it('a direct write of 16 MiB is one part in the least of memory, and takes little', async () => {

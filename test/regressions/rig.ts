@@ -26,6 +26,7 @@ import {
 } from '../../src/volume/index.ts';
 import { COMMON } from '../api/bench.ts';
 import { GatedDevice } from '../iomap/gated-device.ts';
+import { expectSame } from '../iomap/rig.ts';
 import { imageOf, recount } from '../volume/recount.ts';
 import { create } from '../volume/rig.ts';
 
@@ -209,4 +210,38 @@ export function patched(
   made.set(bytes);
   for (const [at, patch] of patches) made.set(patch, at);
   return made;
+}
+
+/** A volume with `/donor` of these bytes and `/file`, which shares all of its blocks. */
+export async function sharedVolume(
+  bytes: Uint8Array,
+  options: VolumeRigOptions = {},
+): Promise<VolumeRig> {
+  const rig = await VolumeRig.make(options);
+  await rig.stored('/donor', bytes);
+  await rig.volume.clone('/donor', '/file');
+  await rig.volume.sync();
+  rig.evict();
+  return rig;
+}
+
+/**
+ * The files hold these bytes, whatever is in memory, and nothing is lost of the volume. `directly`:
+ * also for whoever reads past the cache.
+ */
+export async function expectFiles(
+  rig: VolumeRig,
+  wanted: Record<string, Uint8Array>,
+  directly = false,
+): Promise<void> {
+  await rig.gate.open();
+  for (const again of [false, true]) {
+    for (const [path, bytes] of Object.entries(wanted)) {
+      if (directly) expectSame(await rig.readDirectly(await rig.file(path)), bytes, path);
+      expectSame(await rig.read(await rig.file(path)), bytes, path);
+    }
+    if (again) break;
+    await rig.audit();
+    rig.evict();
+  }
 }

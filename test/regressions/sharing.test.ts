@@ -6,33 +6,10 @@ import type { Comparer } from '../../src/volume/index.ts';
 import { B, expectSame, noise } from '../iomap/rig.ts';
 import { imageOf } from '../volume/recount.ts';
 import { regression } from './regression.ts';
-import { NOW, patched, VolumeRig, type VolumeRigOptions } from './rig.ts';
+import { expectFiles, NOW, patched, sharedVolume, VolumeRig } from './rig.ts';
 import { rememberSources, sourcesOf } from './stale.ts';
 
 const OLD = noise(40 * B);
-
-/** A volume with `/donor` and `/file`, which shares all of its blocks. */
-async function shared(options: VolumeRigOptions = {}): Promise<VolumeRig> {
-  const rig = await VolumeRig.make(options);
-  await rig.stored('/donor', OLD);
-  await rig.volume.clone('/donor', '/file');
-  await rig.volume.sync();
-  rig.evict();
-  return rig;
-}
-
-/** The files hold these bytes, whatever is in memory, and nothing is lost of the volume. */
-async function expectFiles(rig: VolumeRig, wanted: Record<string, Uint8Array>): Promise<void> {
-  await rig.gate.open();
-  for (const again of [false, true]) {
-    for (const [path, bytes] of Object.entries(wanted)) {
-      expectSame(await rig.read(await rig.file(path)), bytes, path);
-    }
-    if (again) break;
-    await rig.audit();
-    rig.evict();
-  }
-}
 
 /**
  * CVE-2026-64600, Linux 4.11 to 7.1: XFS let go of its lock to get space, looked at the CoW fork
@@ -40,7 +17,7 @@ async function expectFiles(rig: VolumeRig, wanted: Record<string, Uint8Array>): 
  * moved the file away from it, so it was written in place: into the file that it was cloned from.
  */
 regression('T1 a write goes to the block that it was to copy', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const [other, data] = [noise(B, 2), noise(B, 3)];
@@ -97,7 +74,7 @@ regression('T1 a write goes to the block that it was to copy', {
  * data fork and not in the CoW fork: the file lost blocks, and the reservation stayed.
  */
 regression('T5 a short write takes from the wrong fork', {
-  rig: () => shared({ dirtyLimit: 32 }),
+  rig: () => sharedVolume(OLD, { dirtyLimit: 32 }),
   body: async (rig) => {
     const file = await rig.file('/file');
     const { pool, store } = rig.engine;
@@ -204,7 +181,7 @@ regression('T17 deduplication shares what was changed after it was compared', {
 
 /** The same bug where nothing is compared: the source was cloned without what was on its way. */
 regression('T17 a clone misses what was written before it', {
-  rig: () => shared(),
+  rig: () => sharedVolume(OLD),
   body: async (rig) => {
     const file = await rig.file('/file');
     const [before, meanwhile] = [noise(B, 2), noise(B, 3)];
