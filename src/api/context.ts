@@ -201,10 +201,15 @@ export function* holding<Result>(
 export function* endView(view: StagedView): Procedure<void> {
   try {
     view.revoke('closed');
-    if (!view.file.pool.views.has(view)) return;
-    const full = yield* run(view.copyOut());
-    if (full !== undefined) throw full;
+    yield* copyOut(view);
   } finally {
     view.drop();
   }
+}
+
+/** Copies out what is stored in a view, unless it has ended. @throws {FilesystemError} `ENOSPC` */
+export function* copyOut(view: StagedView): Procedure<void> {
+  if (!view.file.pool.views.has(view)) return;
+  const full = yield* run(view.copyOut());
+  if (full !== undefined) throw full;
 }

@@ -3,19 +3,8 @@
  */
 import { BLOCK_SIZE } from '../base/index.ts';
 import { InodeKind, type Time, timeToMs } from '../format/index.ts';
-import type { Vnode } from '../volume/index.ts';
+import { TYPE_BITS, type Vnode } from '../volume/index.ts';
 import { decodeName, type Encoding } from './encoding.ts';
-
-/** File type bits of a mode, by kind of inode. */
-const TYPE_BITS: Readonly<Record<number, number>> = {
-  [InodeKind.FILE]: 0o100000,
-  [InodeKind.DIRECTORY]: 0o040000,
-  [InodeKind.SYMLINK]: 0o120000,
-  [InodeKind.CHARACTER]: 0o020000,
-  [InodeKind.BLOCK]: 0o060000,
-  [InodeKind.FIFO]: 0o010000,
-  [InodeKind.SOCKET]: 0o140000,
-};
 
 /** What an inode is, without its bits. */
 abstract class Kinded {

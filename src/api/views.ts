@@ -12,7 +12,7 @@ import {
 import { Told, type Vnode } from '../volume/index.ts';
 import { readableFile, writableFile } from './calls/files.ts';
 import type { FileArgument } from './calls/whole-files.ts';
-import { type Context, endView } from './context.ts';
+import { type Context, copyOut, endView } from './context.ts';
 import { argumentTypeError, checkInteger } from './errors.ts';
 import type { Caller } from './fs.ts';
 import { type Procedure, run } from './procedure.ts';
@@ -227,10 +227,4 @@ function keeperOf(context: Context, vnode: Vnode): ViewKeeper {
       vnode.holds--;
     },
   };
-}
-
-function* copyOut(view: StagedView): Procedure<void> {
-  if (!view.file.pool.views.has(view)) return;
-  const full = yield* run(view.copyOut());
-  if (full !== undefined) throw full;
 }

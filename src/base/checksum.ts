@@ -21,6 +21,11 @@ export function checksum32(bytes: Uint8Array, seed: bigint): number {
   return Number(BigInt.asUintN(32, h64Raw(bytes, seed)));
 }
 
+/** What is wrong with a block whose checksum is not the one it should have. */
+export function checksumFault(found: number, wanted: number): string {
+  return `checksum is 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`;
+}
+
 /** Bits of a directory key that come from the name; the rest is the collision number. */
 export const HASH_BITS = 45;
 const HASH_SHIFT = BigInt(64 - HASH_BITS);

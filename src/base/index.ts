@@ -22,7 +22,7 @@ export {
   viewOf,
   wordsOf,
 } from './bytes.ts';
-export { checksum32, checksum64, HASH_BITS, hashName } from './checksum.ts';
+export { checksum32, checksum64, checksumFault, HASH_BITS, hashName } from './checksum.ts';
 export {
   argumentError,
   CorruptionError,

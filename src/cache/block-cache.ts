@@ -24,6 +24,7 @@ import {
   type Block,
   CorruptionError,
   checksum32,
+  checksumFault,
   currentRound,
   FilesystemError,
   type Frame,
@@ -32,7 +33,6 @@ import {
   type Operation,
   type Plan,
 } from '../base/index.ts';
-
 import { HeldRuns } from './held-runs.ts';
 
 /** Words per frame in `#frames`. */
@@ -365,7 +365,7 @@ export class BlockCache {
     if (kind.fault === undefined || this.#stateOf(frame) === State.DIRTY) return undefined;
     const found = this.#frames[frame * STRIDE + CHECKSUM] as number;
     if (checksum !== undefined && found !== checksum) {
-      return `checksum is 0x${found.toString(16)}, wanted 0x${checksum.toString(16)}`;
+      return checksumFault(found, checksum);
     }
     if (this.#kinds[frame] === kind) return undefined;
     const fault = kind.fault(this.words, frame * BLOCK_WORDS, this.bytes);
@@ -558,11 +558,7 @@ class LoadBlock extends Io {
     if ((flags & LoadFlag.UNVERIFIED) === 0) {
       const found = this.#cache.checksumOf(this.#frame);
       if (found !== checksum) {
-        return new CorruptionError(
-          kind.name,
-          this.position,
-          `checksum is 0x${found.toString(16)}, wanted 0x${checksum.toString(16)}`,
-        );
+        return new CorruptionError(kind.name, this.position, checksumFault(found, checksum));
       }
     }
     const base = this.#frame * BLOCK_WORDS;

@@ -5,7 +5,7 @@
  * still reads it. One that is too high only loses space. If parts of the trees could not be
  * followed, blocks that seem unused may be theirs, so then only low counts are reported.
  */
-import { BLOCK_SIZE, type Block, checksum32 } from '../base/index.ts';
+import { BLOCK_SIZE, type Block, checksum32, checksumFault } from '../base/index.ts';
 import type { Steps } from '../device/index.ts';
 import {
   countSlotStart,
@@ -170,5 +170,5 @@ export function* readCounts(
   if (bytes instanceof Error) return bytes.message;
   const found = checksum32(bytes, imageSeed(uuid));
   if (found === checksum) return bytes;
-  return `checksum is 0x${found.toString(16)}, wanted 0x${checksum.toString(16)}`;
+  return checksumFault(found, checksum);
 }

@@ -2,23 +2,12 @@
  * Attributes of an inode, as replies have them.
  */
 import { BLOCK_SIZE, high32, low32, setU64, TWO_32 } from '../base/index.ts';
-import { InodeKind, type Time } from '../format/index.ts';
-import type { Vnode } from '../volume/index.ts';
+import type { InodeKind, Time } from '../format/index.ts';
+import { TYPE_BITS, type Vnode } from '../volume/index.ts';
 import { setI64 } from './layout.ts';
 import { REPLY_BODY } from './message.ts';
 import type { Served } from './served.ts';
 import { ATTR, ATTR_OUT, ENTRY_OUT, STATX_OUT } from './wire.ts';
-
-/** File type bits of a mode, by kind of inode; four bits up from them is what a dirent has. */
-const TYPE_BITS: Readonly<Record<number, number>> = {
-  [InodeKind.FILE]: 0o100000,
-  [InodeKind.DIRECTORY]: 0o040000,
-  [InodeKind.SYMLINK]: 0o120000,
-  [InodeKind.CHARACTER]: 0o020000,
-  [InodeKind.BLOCK]: 0o060000,
-  [InodeKind.FIFO]: 0o010000,
-  [InodeKind.SOCKET]: 0o140000,
-};
 
 /** The kind of inode that a mode is of; undefined if there is none such. */
 export function kindOf(mode: number): InodeKind | undefined {

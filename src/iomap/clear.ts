@@ -21,6 +21,7 @@ import {
 import type { IomapFile } from './file.ts';
 import { MappingIterator } from './iterate.ts';
 import { MappingType, RequestFlag, type UnmapRange } from './mapping.ts';
+import { blocksOf } from './range-lock.ts';
 import { DirtyChunk } from './write.ts';
 
 /** What becomes zeros. */
@@ -63,11 +64,7 @@ export class Clear extends PlannedOperation<void> {
     const { start, end } = this.#range;
     // From the range itself, not from the end of the file: that may move while others are waited
     // for.
-    const locked = {
-      start: roundDown(start, BLOCK_SIZE),
-      end: roundUp(end, BLOCK_SIZE),
-      exclusive: true,
-    };
+    const locked = blocksOf(start, end);
     if (!file.lock.acquire(this, locked, plan) || !file.cowLock.free(this, locked, plan)) return;
     const last = Math.min(end, file.size);
     const inner = roundUp(start, BLOCK_SIZE);

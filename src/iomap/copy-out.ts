@@ -8,14 +8,8 @@
  *
  * A view that was revoked ends here. The range is locked from the first turn to the last.
  */
-import {
-  BLOCK_SIZE,
-  errorCode,
-  type Plan,
-  PlannedOperation,
-  roundDown,
-  roundUp,
-} from '../base/index.ts';
+import { errorCode, type Plan, PlannedOperation } from '../base/index.ts';
+import { blocksOf } from './range-lock.ts';
 import { BufferedRead } from './read.ts';
 import type { StagedView } from './staged-view.ts';
 import { DirtyChunk } from './write.ts';
@@ -44,12 +38,7 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
 
   protected override prepare(plan: Plan): void {
     const { file, offset, end } = this.#view;
-    const range = {
-      start: roundDown(offset, BLOCK_SIZE),
-      end: roundUp(end, BLOCK_SIZE),
-      exclusive: true,
-    };
-    if (!file.lock.acquire(this, range, plan)) return;
+    if (!file.lock.acquire(this, blocksOf(offset, end), plan)) return;
     // What it writes itself changes the file too, and is in the view.
     this.#isBehind ??= this.#view.isBehind;
     this.#run = this.#nextRun();

@@ -1,15 +1,9 @@
 /**
  * Map staged: makes a view of a file that can be stored to. See staged-view.ts.
  */
-import {
-  BLOCK_SIZE,
-  FilesystemError,
-  type Plan,
-  PlannedOperation,
-  roundDown,
-  roundUp,
-} from '../base/index.ts';
+import { FilesystemError, type Plan, PlannedOperation } from '../base/index.ts';
 import type { IomapFile } from './file.ts';
+import { blocksOf } from './range-lock.ts';
 import { BufferedRead } from './read.ts';
 import { Promised, StagedView, type ViewKeeper } from './staged-view.ts';
 
@@ -58,9 +52,8 @@ export class MapStaged extends PlannedOperation<StagedView> {
         `Cannot view bytes ${this.#offset} to ${end}: ${finding}`,
       );
     }
-    const start = roundDown(this.#offset, BLOCK_SIZE);
-    const range = { start, end: roundUp(end, BLOCK_SIZE), exclusive: true };
-    if (!file.lock.acquire(this, range, plan) || !this.#promise.take(plan)) return;
+    if (!file.lock.acquire(this, blocksOf(this.#offset, end), plan)) return;
+    if (!this.#promise.take(plan)) return;
     if (!this.#read.done) plan.follow(this.#read);
   }
 

@@ -10,7 +10,14 @@
  * W2. Two entries conflict if they overlap and one of them is exclusive.
  * W3. A waiter follows the operation in its way; when that ends, it plans anew and asks again.
  */
-import { FilesystemError, type Operation, type Plan } from '../base/index.ts';
+import {
+  BLOCK_SIZE,
+  FilesystemError,
+  type Operation,
+  type Plan,
+  roundDown,
+  roundUp,
+} from '../base/index.ts';
 
 interface Entry {
   readonly owner: Operation<unknown>;
@@ -25,6 +32,11 @@ export interface LockRange {
   /** Byte after the last; `Infinity` for "to the end, wherever that is". */
   readonly end: number;
   readonly exclusive: boolean;
+}
+
+/** The blocks that bytes `start` to `end` touch, for nobody else. */
+export function blocksOf(start: number, end: number): LockRange {
+  return { start: roundDown(start, BLOCK_SIZE), end: roundUp(end, BLOCK_SIZE), exclusive: true };
 }
 
 /** All of a file, wherever it ends, for nobody else. */

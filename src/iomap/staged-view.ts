@@ -18,7 +18,7 @@
  * Z2. Space for every block of a view is promised while nothing is copied out. Where there is none
  *     afterwards the view is revoked: all that was stored is in the file then.
  */
-import type { Plan } from '../base/index.ts';
+import { type Plan, wordsOf } from '../base/index.ts';
 import { CopyOut } from './copy-out.ts';
 import type { IomapFile } from './file.ts';
 import { MappingAnswer, MappingRequest, RequestFlag } from './mapping.ts';
@@ -131,20 +131,7 @@ export class StagedView {
   /** First byte from `at` on that was stored; the length, if none was. */
   nextChange(at: number): number {
     const [bytes, known] = [this.#bytes, this.#known];
-    const [words, knownWords] = [wordsOf(bytes), wordsOf(known)];
-    let i = at;
-    while (i < this.length) {
-      // Mostly nothing was stored: whole words are passed over.
-      if (i % WORD === 0) {
-        let word = i / WORD;
-        while (word < words.length && words[word] === knownWords[word]) word++;
-        i = word * WORD;
-        if (i >= this.length) break;
-      }
-      if (bytes[i] !== known[i]) return i;
-      i++;
-    }
-    return this.length;
+    return nextDifference(bytes, known, { at, words: wordsOf(bytes), others: wordsOf(known) });
   }
 
   /** Where what was stored from `at` on ends, at `limit` at the latest. */
@@ -165,14 +152,11 @@ export class StagedView {
   /** The file has `data` there: what nobody has stored to since is the same in the view. */
   follow(data: Uint8Array): void {
     const [bytes, known] = [this.#bytes, this.#known];
-    const [words, knownWords] = [wordsOf(data), wordsOf(known)];
-    for (let i = 0; i < data.length; i++) {
-      if (i % WORD === 0) {
-        let word = i / WORD;
-        while (word < words.length && words[word] === knownWords[word]) word++;
-        i = word * WORD;
-        if (i >= data.length) break;
-      }
+    const look = { at: 0, words: wordsOf(data), others: wordsOf(known) };
+    for (;;) {
+      const i = nextDifference(data, known, look);
+      if (i >= data.length) break;
+      look.at = i + 1;
       const now = data[i] as number;
       if (bytes[i] === known[i]) bytes[i] = now;
       known[i] = now;
@@ -222,9 +206,27 @@ export class Promised {
   }
 }
 
-/** The words of a buffer, the last bytes of one that is not a multiple left out. */
-function wordsOf({ buffer, byteOffset, length }: Uint8Array): Uint32Array {
-  return new Uint32Array(buffer, byteOffset, Math.floor(length / WORD));
+/**
+ * First byte from `at` on in which two arrays differ; the length of `left`, if none does. Mostly
+ * they are the same: whole words, which the caller has made once, are passed over.
+ */
+function nextDifference(
+  left: Uint8Array,
+  right: Uint8Array,
+  { at, words, others }: { at: number; words: Uint32Array; others: Uint32Array },
+): number {
+  let i = at;
+  while (i < left.length) {
+    if (i % WORD === 0) {
+      let word = i / WORD;
+      while (word < words.length && words[word] === others[word]) word++;
+      i = word * WORD;
+      if (i >= left.length) break;
+    }
+    if (left[i] !== right[i]) return i;
+    i++;
+  }
+  return left.length;
 }
 
 /** The same memory, which the holder of `bytes` has no longer. */

@@ -16,6 +16,7 @@ import {
 import type { IomapFile } from './file.ts';
 import { MappingIterator } from './iterate.ts';
 import { type Mapping, MappingFlag, RequestFlag } from './mapping.ts';
+import { blocksOf } from './range-lock.ts';
 import { DirtyChunk } from './write.ts';
 
 /** Runs that one turn looks at. */
@@ -46,11 +47,7 @@ export class Unshare extends PlannedOperation<void> {
 
   protected override prepare(plan: Plan): void {
     const file = this.#file;
-    const range = {
-      start: roundDown(this.#start, BLOCK_SIZE),
-      end: roundUp(this.#end, BLOCK_SIZE),
-      exclusive: true,
-    };
+    const range = blocksOf(this.#start, this.#end);
     this.#found = false;
     if (!file.lock.acquire(this, range, plan)) return;
     const end = Math.min(this.#end, file.size);

@@ -14,6 +14,7 @@ import {
   type Block,
   CorruptionError,
   checksum32,
+  checksumFault,
   FilesystemError,
   type Plan,
   PlannedOperation,
@@ -22,6 +23,7 @@ import type { BlockRun } from '../cache/index.ts';
 import type { IomapFile } from './file.ts';
 import { MappingIterator } from './iterate.ts';
 import { type Mapping, MappingType, RequestFlag } from './mapping.ts';
+import { DATA_BLOCK } from './read.ts';
 import { Writeback } from './writeback.ts';
 
 /** Bytes of a view at the most, since all of its map is looked up in one turn. */
@@ -232,8 +234,8 @@ export class MapView extends PlannedOperation<View> {
       const wanted = checksums[i] as number;
       if (found === wanted) continue;
       viewed.remove(block + i);
-      const finding = `checksum is 0x${found.toString(16)}, wanted 0x${wanted.toString(16)}`;
-      throw new CorruptionError('data block', (block + i) * BLOCK_SIZE, finding);
+      const finding = checksumFault(found, wanted);
+      throw new CorruptionError(DATA_BLOCK.name, (block + i) * BLOCK_SIZE, finding);
     }
     return count;
   }

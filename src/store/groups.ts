@@ -17,6 +17,7 @@ import {
   type Block,
   CorruptionError,
   checksum32,
+  checksumFault,
   Io,
   type Plan,
   type Txg,
@@ -521,7 +522,7 @@ class LoadGroup extends Io {
       this.error = new CorruptionError(
         `counts of group ${this.#group}`,
         this.position,
-        `checksum is 0x${found.toString(16)}, wanted 0x${this.#checksum.toString(16)}`,
+        checksumFault(found, this.#checksum),
       );
     } else {
       this.error = error;

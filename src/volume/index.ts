@@ -36,4 +36,4 @@ export type { Journal } from './log-records.ts';
 export { glance, Look, lookup, peek, readEntries, readTarget } from './look.ts';
 export { recover } from './recovery.ts';
 export { MeasureUsage, type Usage } from './usage.ts';
-export { Realm, Vnode } from './vnode.ts';
+export { Realm, TYPE_BITS, Vnode } from './vnode.ts';

@@ -173,7 +173,7 @@ export class TakeLogged extends PlannedOperation<void> {
 
   protected override prepare(plan: Plan): void {
     const { groups } = this.#engine.store;
-    for (const block of this.#blocks()) {
+    for (const block of blocksOf(this.#record)) {
       if (!groups.wantStale(block, plan) || groups.isIdle(block)) continue;
       const finding = 'a write of the log names it, and it is in use';
       throw new CorruptionError('block', block * BLOCK_SIZE, finding);
@@ -181,14 +181,16 @@ export class TakeLogged extends PlannedOperation<void> {
   }
 
   protected override apply(): boolean {
-    for (const block of this.#blocks()) this.#engine.store.groups.handOut(block);
+    for (const block of blocksOf(this.#record)) this.#engine.store.groups.handOut(block);
     return this.finish(undefined);
   }
+}
 
-  *#blocks(): Generator<Block> {
-    for (const { block, length } of this.#record.runs) {
-      for (let i = 0; i < length; i++) yield (block + i) as Block;
-    }
+/** Blocks that a record names; one that contradicts itself, no more than it has checksums. */
+function* blocksOf({ runs, checksums }: WriteMutation): Generator<Block> {
+  let left = checksums.length;
+  for (const { block, length } of runs) {
+    for (let i = 0; i < length && left > 0; i++, left--) yield (block + i) as Block;
   }
 }
 
@@ -207,14 +209,9 @@ export class AvoidLeftOut extends PlannedOperation<void> {
     const { geometry } = engine.store.groups;
     for (const mutation of frame === undefined ? [] : mutationsOf(frame)) {
       if (mutation.type !== 'write') continue;
-      // A record that contradicts itself names no more blocks than it has checksums.
-      let left = mutation.checksums.length;
-      for (const { block: first, length } of mutation.runs) {
-        const end = Math.min(first + Math.min(length, left), geometry.blockCount);
-        left = Math.max(0, left - length);
-        for (let block = first as Block; block < end; block++) {
-          if (!isFixedBlock(geometry, block)) this.#blocks.push(block);
-        }
+      for (const block of blocksOf(mutation)) {
+        const isOutside = block >= geometry.blockCount || isFixedBlock(geometry, block);
+        if (!isOutside) this.#blocks.push(block);
       }
     }
   }

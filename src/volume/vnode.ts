@@ -273,6 +273,17 @@ export class Vnode extends IomapFile implements MapRoot {
   }
 }
 
+/** File type bits of a mode, by kind of inode; four bits up from them is what a dirent has. */
+export const TYPE_BITS: Readonly<Record<number, number>> = {
+  [InodeKind.FILE]: 0o100000,
+  [InodeKind.DIRECTORY]: 0o040000,
+  [InodeKind.SYMLINK]: 0o120000,
+  [InodeKind.CHARACTER]: 0o020000,
+  [InodeKind.BLOCK]: 0o060000,
+  [InodeKind.FIFO]: 0o010000,
+  [InodeKind.SOCKET]: 0o140000,
+};
+
 /** The {@link Vnode.childName} of a linked inode. */
 export function linkedName(ino: number): string {
   return `/${ino}`;

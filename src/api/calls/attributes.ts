@@ -186,18 +186,24 @@ export function* statfs(
   return Object.fromEntries(entries) as StatFs<bigint>;
 }
 
-interface Change {
+export interface AttributeChange {
   readonly mask: number;
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
   readonly atime?: Time;
   readonly mtime?: Time;
+  /** Time of the change; now if it is left out. */
+  readonly ctime?: Time;
 }
 
 /** Sets attributes of an inode. */
-export function* setAttributes(context: Context, vnode: Vnode, change: Change): Procedure<void> {
-  const time = context.time;
+export function* setAttributes(
+  context: Pick<Context, 'engine' | 'time'>,
+  vnode: Vnode,
+  change: AttributeChange,
+): Procedure<void> {
+  const time = change.ctime ?? context.time;
   const record: Mutation = {
     type: 'setattr',
     target: vnode.id,

@@ -139,7 +139,9 @@ export function* read(
     const { offset, length: most } = range;
     const start = at ?? file.position;
     const part = { position: start, length: most, bytes: target, at: offset };
-    const count = yield* (file.direct ? readDirect : readInto)(context, file.vnode, part);
+    const count = yield* file.direct
+      ? readBy(context.directReads, DirectRead, file.vnode, part)
+      : readInto(context, file.vnode, part);
     if (at === undefined) file.position = start + count;
     return count;
   });
@@ -155,27 +157,24 @@ export interface ReadPart {
 }
 
 /** Reads bytes of an inode that stays in use meanwhile. */
-export function* readInto(
+export function readInto(
   { reads }: Pick<DataContext, 'reads'>,
   vnode: Vnode,
-  { position, length, bytes, at }: ReadPart,
+  part: ReadPart,
 ): Procedure<number> {
-  const operation = reads.pop() ?? new BufferedRead();
-  const count = (yield operation.begin(vnode, position, length, bytes, at)) as number;
-  // One that failed is not used again.
-  reads.push(operation);
-  return count;
+  return readBy(reads, BufferedRead, vnode, part);
 }
 
-/** The same past the cache. */
-function* readDirect(
-  { directReads }: Context,
+/** By an operation that was used before, if there is one. One that failed is not used again. */
+function* readBy<Read extends BufferedRead | DirectRead>(
+  idle: Read[],
+  Fresh: new () => Read,
   vnode: Vnode,
   { position, length, bytes, at }: ReadPart,
 ): Procedure<number> {
-  const operation = directReads.pop() ?? new DirectRead();
+  const operation = idle.pop() ?? new Fresh();
   const count = (yield operation.begin(vnode, position, length, bytes, at)) as number;
-  directReads.push(operation);
+  idle.push(operation);
   return count;
 }
 

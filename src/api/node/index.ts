@@ -3,6 +3,7 @@
  * The door of Node's own part of the API, and of what serves an open volume to others: the
  * procedures below the calls, on inodes.
  */
+export { type AttributeChange, setAttributes } from '../calls/attributes.ts';
 export { type ReadPart, readInto } from '../calls/files.ts';
 export { copyBetween } from '../calls/ranges.ts';
 export { type Procedure, run, runAsync, runSync } from '../procedure.ts';

@@ -1,7 +1,7 @@
 /**
  * Operations on attributes: getattr, setattr, statx, access, statfs.
  */
-import { type Procedure, run } from '../../api/node/index.ts';
+import { type AttributeChange, type Procedure, run, setAttributes } from '../../api/node/index.ts';
 import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
 import { AttributeMask, type Time } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
@@ -31,37 +31,6 @@ export function getattr(served: Served, message: Message): Answer {
 
 export function statx(served: Served, message: Message): Answer {
   return answerStatx(served, message.out, served.vnode(message));
-}
-
-export interface AttributeChange {
-  readonly mask: number;
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly atime?: Time;
-  readonly mtime?: Time;
-  /** Time of the change; now if it is left out. */
-  readonly ctime?: Time;
-}
-
-export function* setAttributes(
-  served: Served,
-  vnode: Vnode,
-  change: AttributeChange,
-): Procedure<void> {
-  const time = change.ctime ?? served.time;
-  const record = {
-    type: 'setattr',
-    target: vnode.id,
-    mask: change.mask,
-    mode: change.mode ?? 0,
-    uid: change.uid ?? 0,
-    gid: change.gid ?? 0,
-    atime: change.atime ?? time,
-    mtime: change.mtime ?? time,
-    time,
-  } as const;
-  yield* run(served.engine.apply(record));
 }
 
 const A_DAY = 86400;

@@ -2,7 +2,14 @@
  * Operations on the data of files: open, read, write, fsync, fallocate, lseek, copy_file_range,
  * ioctl.
  */
-import { copyBetween, type Procedure, type ReadPart, readInto, run } from '../../api/node/index.ts';
+import {
+  copyBetween,
+  type Procedure,
+  type ReadPart,
+  readInto,
+  run,
+  setAttributes,
+} from '../../api/node/index.ts';
 import { ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
 import { AttributeMask } from '../../format/index.ts';
 import { Seek } from '../../iomap/index.ts';
@@ -23,7 +30,7 @@ import {
   WRITE_IN,
   WRITE_OUT,
 } from '../wire.ts';
-import { accessed, privilegesKept, setAttributes } from './attributes.ts';
+import { accessed, privilegesKept } from './attributes.ts';
 
 /** What the older form of copy_file_range can answer at the most, in whole blocks. */
 const COPY_MAX = 0xfffff000;
