@@ -95,6 +95,8 @@ export interface WritebackOptions {
 
 /** Blocks of one round: 4 MiB. */
 const BATCH_BLOCKS = 1024;
+/** Files that one turn chooses from, and runs that one completes. */
+const TURN_RUNS = 256;
 /** Nodes that one turn of completing changes, or a run more. */
 const TURN_NODES = 256;
 
@@ -175,7 +177,7 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
     let left = Math.min(BATCH_BLOCKS, this.#budget, this.#pool.dirtyLimit);
     let wanted = 0;
     for (const file of this.#sweeps?.keys() ?? this.#oldest()) {
-      if (left <= 0) break;
+      if (left <= 0 || this.#choices.length === TURN_RUNS) break;
       const choice = this.#chooseFrom(file, left);
       if (choice === undefined) {
         this.#sweeps?.delete(file);
@@ -323,7 +325,7 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
   #planComplete(plan: Plan): void {
     this.#completing = 0;
     for (const ioend of this.#ioends) {
-      if (plan.blocks >= TURN_NODES) return;
+      if (plan.blocks >= TURN_NODES || this.#completing === TURN_RUNS) return;
       if (this.#pool.ops.planComplete(ioend, plan)) this.#completing++;
       else if (!plan.ready || this.#completing > 0) return;
       else throw new FilesystemError('ENOMEM', 'Cannot map what was written: no frame is free');
@@ -339,7 +341,7 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
       this.#ioends = this.#ioends.slice(done);
     }
     this.#pool.blocks.unpin(this.plan);
-    this.plan.pause = this.#ioends.length > 0;
+    this.plan.pause = this.#ioends.length > 0 || done === TURN_RUNS;
     if (this.#ioends.length > 0) return;
     for (const { file } of this.#choices) file.cowLock.release(this);
     this.#choices = [];

@@ -41,6 +41,8 @@ type Phase = (typeof Phase)[keyof typeof Phase];
 
 /** Rounds of draining before mutations are made to wait. */
 const OPEN_ROUNDS = 2;
+/** Writes that go to the device in the turn that closes; if there are more, they have their own. */
+const TURN_WRITES = 256;
 
 /** Makes a commit; its result is the number of the txg that is durable. */
 export class Commit extends PlannedOperation<Txg> {
@@ -146,6 +148,7 @@ export class Commit extends PlannedOperation<Txg> {
     this.#blockCount = store.superblock.geometry.blockCount;
     store.txg = (store.txg + 1) as Txg;
     this.#phase = Phase.WRITE;
+    this.plan.pause = this.#io.length > TURN_WRITES;
     this.closed = true;
     store.renewing = false;
     if (store.gate === this) store.gate = undefined;
