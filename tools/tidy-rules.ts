@@ -19,7 +19,8 @@ export interface Room {
 /** Directories of src/. Arrows go one way: a room can be read knowing only those it names. */
 const rooms: Readonly<Record<string, Room>> = {
   base: { engine: true, imports: [], packages: ['xxhash-wasm'] },
-  device: { engine: true, imports: ['base'] },
+  ffi: { imports: ['base'], packages: ['koffi'] },
+  device: { engine: true, imports: ['base', 'ffi'] },
   format: { engine: true, imports: ['base'] },
   cache: { engine: true, imports: ['base'] },
   store: { engine: true, imports: ['base', 'format', 'cache'] },
@@ -51,6 +52,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
 /** Where Node may be used. Everything else in src/ bundles for a browser. */
 export const NODE_FILES: readonly RegExp[] = [
   /^src\/index\.ts$/,
+  /^src\/ffi\//,
   /^src\/device\/(?:node|file|host|image-file|owner-file)[\w-]*\.ts$/,
   /^src\/drive\/node[\w-]*\.ts$/,
   /^src\/api\/node\//,

@@ -74,10 +74,10 @@ function freshFile(contents: Uint8Array): string {
 
 function fileSubject(
   request: DeviceRequest,
-  { lock = true, direct = false }: FileDeviceOptions,
+  options: FileDeviceOptions,
 ): { device: Device; dispose(): void } {
   const path = freshFile(contentsOf(request));
-  const device = FileDevice.open(path, { readOnly: request.readOnly, lock, direct });
+  const device = FileDevice.open(path, { ...options, readOnly: request.readOnly });
   return {
     device,
     dispose: () => {
@@ -90,19 +90,22 @@ function fileSubject(
 conforms('file', (request) => fileSubject(request, {}), everything);
 conforms('file without a lock', (request) => fileSubject(request, { lock: false }), everything);
 
-/** True if the host takes O_DIRECT for files here. */
-function takesDirect(): boolean {
+/** True if the host opens files like this. */
+function takes(options: FileDeviceOptions): boolean {
   try {
-    fileSubject({ size: BLOCK_SIZE, readOnly: false }, { direct: true }).dispose();
+    fileSubject({ size: BLOCK_SIZE, readOnly: false }, options).dispose();
     return true;
-  } catch {
-    process.stderr.write(`WARNING: Skipped, no O_DIRECT in ${directory}\n`);
+  } catch (error) {
+    process.stderr.write(`WARNING: Skipped in ${directory}: ${(error as Error).message}\n`);
     return false;
   }
 }
 
-if (takesDirect()) {
-  conforms('direct file', (request) => fileSubject(request, { direct: true }), everything);
+for (const [name, options] of [
+  ['direct file', { direct: true }],
+  ['mapped file', { mapped: true }],
+] as const) {
+  if (takes(options)) conforms(name, (request) => fileSubject(request, options), everything);
 }
 
 conforms(

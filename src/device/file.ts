@@ -4,12 +4,21 @@
  * It makes synchronous system calls on the host's page cache, so it is `sync`: a 4 KiB read that
  * the host has cached costs 1.5 µs, one through Node's thread pool 24 µs.
  */
-import { fdatasyncSync, ftruncateSync, readSync, readvSync, writeSync, writevSync } from 'node:fs';
+import {
+  fdatasyncSync,
+  ftruncateSync,
+  readSync,
+  readvSync,
+  rmSync,
+  writeSync,
+  writevSync,
+} from 'node:fs';
 import { BLOCK_SIZE, GIB, KIB, roundDown, roundUp } from '../base/index.ts';
 import { totalLength } from './buffers.ts';
 import type { Device } from './device.ts';
 import { directMoves } from './file-direct.ts';
 import { punchError, punchHole } from './file-hole.ts';
+import { FileMemory } from './file-memory.ts';
 import { cannotGrow, guard, guardSize } from './guard.ts';
 import { hostError } from './host-error.ts';
 import { type FileDeviceOptions, type ImageFile, openImage } from './image-file.ts';
@@ -35,6 +44,8 @@ export class FileDevice implements Device {
   readonly #allocated = new RangeSet(ALLOCATED_RANGES_MAX);
   readonly #read: Move;
   readonly #write: Move;
+  /** Only of an image that is mapped. */
+  readonly view?: (position: number, length: number) => Uint8Array;
 
   private constructor(path: string, options: FileDeviceOptions, file: ImageFile) {
     this.name = path;
@@ -42,6 +53,13 @@ export class FileDevice implements Device {
     this.#file = file;
     this.#size = file.size;
     const { descriptor } = file;
+    if (options.mapped === true) {
+      const memory = new FileMemory(descriptor);
+      this.view = (position, length) => {
+        guard(this, 'read', position, length);
+        return memory.view(position, length);
+      };
+    }
     if (options.direct === true) {
       const { read, write } = directMoves(descriptor);
       this.#read = read;
@@ -72,7 +90,8 @@ export class FileDevice implements Device {
    * @throws {DeviceError} `ENOENT`, `EEXIST`, `EISDIR`, `EACCES`, `EROFS`, ... as open(2)
    * @throws {DeviceError} `EBUSY` if somebody else has it, with their name
    * @throws {DeviceError} `EINVAL` if it is too small, or neither a file nor a block device
-   * @throws {DeviceError} `ENOTSUP` if the system has no flock and `lock` is not false
+   * @throws {DeviceError} `ENOTSUP` if the system has no flock and `lock` is not false, or if it
+   *   cannot do what `direct` or `mapped` ask for
    * @example Make an image and let go of it
    * ```ts
    * const device = FileDevice.open('new.img', { create: true, size: 64 * 2 ** 20 });
@@ -80,7 +99,14 @@ export class FileDevice implements Device {
    * ```
    */
   static open(path: string, options: FileDeviceOptions = {}): FileDevice {
-    return new FileDevice(path, options, openImage(path, options));
+    const file = openImage(path, options);
+    try {
+      return new FileDevice(path, options, file);
+    } catch (error) {
+      if (options.create === true) rmSync(path, { force: true });
+      file.close();
+      throw error;
+    }
   }
 
   get size(): number {

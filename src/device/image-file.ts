@@ -47,6 +47,16 @@ export interface FileDeviceOptions {
    * a quarter longer, since the host no longer reads ahead. Memory that is not aligned is copied.
    */
   readonly direct?: boolean;
+  /**
+   * True: what is in the host's cache is memory too, so that a volume can give views of files as
+   * they lie there ({@link Device.view}). Writes go their ordinary way. Needs the package koffi and
+   * Linux 5.14. Not together with `direct`. Default false.
+   *
+   * Such memory is to be read: a store to it ends the process and never reaches the image. It stays
+   * what it is after `close`, for as long as somebody has an array of it. A file that somebody
+   * cuts short while it is open, against its lock, ends whoever reads there.
+   */
+  readonly mapped?: boolean;
 }
 
 /** An open image, and how to let go of it. */
@@ -66,6 +76,11 @@ const SYS_SECTOR = 512;
 /** @throws {DeviceError} saying in one sentence why the image cannot be opened */
 export function openImage(path: string, options: FileDeviceOptions): ImageFile {
   const { readOnly = false, create = false, lock = true, direct = false } = options;
+  if (direct && options.mapped === true) {
+    throw argumentError(
+      `Cannot open ${path}: what is mapped is in the cache that direct passes by`,
+    );
+  }
   if (create) checkCreation(path, options);
   else checkKind(path, statOf(path));
   const mode: LockMode = readOnly ? 'shared' : 'exclusive';

@@ -2,13 +2,17 @@
  * Views and everything else that is done to a file, in any order, beside a model: the file as
  * bytes, and for each view that can be stored to what it shows and what of that is stored.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { constants } from '../../src/api/flags.ts';
 import type { FileView, WritableFileView } from '../../src/api/index.ts';
 import { Volume } from '../../src/api/index.ts';
 import { BLOCK_SIZE, MIB } from '../../src/base/index.ts';
 import { checkSync } from '../../src/check/index.ts';
-import { MemoryDevice } from '../../src/device/index.ts';
+import { type Device, MemoryDevice } from '../../src/device/index.ts';
+import { FileDevice } from '../../src/device/node.ts';
 import type { Random } from '../../src/testing/index.ts';
 import { seeded } from '../volume/seeds.ts';
 import { COMMON } from './bench.ts';
@@ -31,7 +35,7 @@ interface Seen {
 }
 
 class Life {
-  readonly device = new MemoryDevice({ size: 24 * MIB });
+  readonly device: Device;
   readonly volume: Volume;
   readonly fd: number;
   readonly direct: number;
@@ -41,8 +45,9 @@ class Life {
   clones: Buffer[] = [];
   readonly random: Random;
 
-  constructor(random: Random) {
+  constructor(random: Random, device: Device) {
     this.random = random;
+    this.device = device;
     this.volume = Volume.openSync(this.device, { ...COMMON, create: true });
     const { fs } = this.volume;
     this.fd = fs.openSync('/f', 'w+');
@@ -259,11 +264,37 @@ class Life {
   }
 }
 
-seeded('views and writers agree', { count: 20 }, (random) => {
-  const life = new Life(random);
+function live(random: Random, device: Device): void {
+  const life = new Life(random, device);
   for (let i = 0; i < 80; i++) {
     life.step();
     life.check();
   }
   life.end();
+}
+
+seeded('views and writers agree', { count: 20 }, (random) => {
+  live(random, new MemoryDevice({ size: 24 * MIB }));
 });
+
+seeded('views and writers agree on a mapped image', { count: 5 }, (random) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ramet-views-'));
+  try {
+    const path = join(folder, 'x.img');
+    const device = mappedImage(path, 24 * MIB);
+    if (device === undefined) return;
+    live(random, device);
+    device.close();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+function mappedImage(path: string, size: number): FileDevice | undefined {
+  try {
+    return FileDevice.open(path, { create: true, size, mapped: true });
+  } catch (error) {
+    process.stderr.write(`WARNING: Skipped, no mapped files: ${(error as Error).message}\n`);
+    return undefined;
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * ffi: what only the C library can do, through an optional dependency. Node only.
+ *
+ * Everything here can be missing: who calls has another way, or says `ENOTSUP`.
+ */
+export { FileMapping } from './file-mapping.ts';
