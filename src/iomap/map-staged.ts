@@ -68,5 +68,6 @@ export class MapStaged extends PlannedOperation<StagedView> {
 
   protected override release(): void {
     this.#file.lock.release(this);
+    this.#file.pool.blocks.unpin(this.plan);
   }
 }

@@ -195,7 +195,7 @@ export class Bench {
     const bytes = Uint8Array.from(fs.readFileSync(name) as Uint8Array);
     const length = Math.ceil(bytes.length / B);
     const data = Array.from({ length }, (_, i) => this.#nextData(name, i * B) === i * B);
-    return { bytes, data };
+    return { bytes, data, cuts: [] };
   }
 
   #nextData(name: string, from: number): number | undefined {

@@ -55,6 +55,10 @@ export const OPERATIONS: Readonly<Record<string, Maker>> = {
   'read the clone directly': ({ at, length }) => operations.reading('c', at, length, 'direct'),
   'write directly': ({ at, length }) => operations.writing('f', at, length, 60, 'direct'),
   'write the clone directly': ({ at, length }) => operations.writing('c', at, length, 60, 'direct'),
+  view: ({ at, length }) => operations.viewing('f', at, length),
+  'view the clone': ({ at, length }) => operations.viewing('c', at, length),
+  'store in a view': ({ at, length }) => operations.storing('f', at, length, 60),
+  'store in a view of the clone': ({ at, length }) => operations.storing('c', at, length, 60),
   append: ({ length }) => operations.appending('f', length, 60),
   'truncate to the start': ({ at }) => operations.truncating('f', at),
   'truncate to the end': ({ at, length }) => operations.truncating('f', at + length),
@@ -247,6 +251,12 @@ export const REFUSED: readonly {
     reason: 'the file has no such block',
   },
   {
+    operations: ['view', 'view the clone', 'store in a view', 'store in a view of the clone'],
+    when: (cell) => outside(cell) || (cell.source === 'inline' && cell.alignment !== 'inside'),
+    code: 'EINVAL',
+    reason: 'there is no such byte to be viewed',
+  },
+  {
     operations: ['dedupe all'],
     when: ({ source }) => source === 'inline',
     code: 'ENOTSUP',
@@ -288,6 +298,7 @@ export const MOREOVER: Readonly<
 > = {
   write: { when: 'at once', not: ['hole', 'unwritten', 'data', 'shared', 'inline', 'end'] },
   'write directly': { when: 'at once', not: ['hole', 'unwritten', 'shared', 'end'] },
+  'store in a view': { when: 'at once', not: ['hole', 'unwritten', 'data', 'shared', 'end'] },
   'make writable': { when: 'at once', not: ['hole', 'unwritten', 'data', 'shared', 'inline'] },
   unshare: { when: 'committed', not: ['shared'] },
   allocate: { when: 'at once', not: ['hole', 'end'] },

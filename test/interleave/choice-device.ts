@@ -80,6 +80,10 @@ export class ChoiceDevice implements Device {
     });
   }
 
+  view(position: number, length: number): Uint8Array | undefined {
+    return this.#inner.view(position, length);
+  }
+
   flush(): Completion {
     return this.#wait('flush', 0, 0, () => {
       if (!this.sync) this.flushes++;

@@ -178,7 +178,7 @@ describe('a fault notices', () => {
 
 // --- The judge --------------------------------------------------------------------------------
 
-const OLD: FileState = { bytes: inkOf(1, 8), data: [true] };
+const OLD: FileState = { bytes: inkOf(1, 8), data: [true], cuts: [] };
 const NEW: FileState = write(OLD, 2, inkOf(2, 4));
 const TORN: FileState = write(OLD, 2, inkOf(2, 2));
 const stateOf = (file: FileState): State => new Map([['f', file]]);

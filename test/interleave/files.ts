@@ -11,6 +11,16 @@ export interface FileState {
   readonly bytes: Uint8Array;
   /** For each block: something was written there. */
   readonly data: readonly boolean[];
+  /** What of the file has become something else, ever: views of it show nothing of that. */
+  readonly cuts: readonly Cut[];
+}
+
+/** A range that was cleared, cut off, moved or replaced. */
+interface Cut {
+  readonly start: number;
+  readonly end: number;
+  /** Views end that reach behind here; a view of what is replaced always ends. */
+  readonly revokes: number;
 }
 
 /** Files by name. */
@@ -28,18 +38,23 @@ export class Refusal extends Error {
 
 const blocksIn = (size: number): number => Math.ceil(size / B);
 
-function resized({ bytes, data }: FileState, size: number): FileState {
+function resized({ bytes, data, cuts }: FileState, size: number): FileState {
   const made = new Uint8Array(size);
   made.set(bytes.subarray(0, size));
-  return { bytes: made, data: Array.from({ length: blocksIn(size) }, (_, i) => data[i] ?? false) };
+  const marks = Array.from({ length: blocksIn(size) }, (_, i) => data[i] ?? false);
+  return { bytes: made, data: marks, cuts };
+}
+
+function cut(file: FileState, start: number, end: number, revokes: number): FileState {
+  return { ...file, cuts: [...file.cuts, { start, end, revokes }] };
 }
 
 /** The file with another word for each block. */
 function marked(file: FileState, mark: (block: number, before: boolean) => boolean): FileState {
-  return { bytes: file.bytes, data: file.data.map((before, i) => mark(i, before)) };
+  return { ...file, data: file.data.map((before, i) => mark(i, before)) };
 }
 
-export const EMPTY: FileState = { bytes: new Uint8Array(0), data: [] };
+export const EMPTY: FileState = { bytes: new Uint8Array(0), data: [], cuts: [] };
 
 export function write(file: FileState, at: number, bytes: Uint8Array): FileState {
   if (bytes.length === 0) return file;
@@ -50,7 +65,7 @@ export function write(file: FileState, at: number, bytes: Uint8Array): FileState
 }
 
 export function truncate(file: FileState, size: number): FileState {
-  return resized(file, size);
+  return cut(resized(file, size), size, Number.POSITIVE_INFINITY, size);
 }
 
 /** Zeros, and holes of whole blocks; the last block is whole if all its bytes are zeros now. */
@@ -60,7 +75,8 @@ export function clear(file: FileState, at: number, length: number, grow: boolean
   const made = resized(file, grow ? Math.max(before, end) : before);
   made.bytes.fill(0, Math.min(at, before), Math.min(end, before));
   const last = end >= before ? blocksIn(end) : Math.floor(end / B);
-  return marked(made, (i, data) => data && !(i * B >= at && i < last));
+  const cleared = cut(made, at, end, made.bytes.length);
+  return marked(cleared, (i, data) => data && !(i * B >= at && i < last));
 }
 
 /** Space that reads as zeros. */
@@ -82,7 +98,8 @@ export function collapse(file: FileState, at: number, length: number): FileState
   const kept = new Uint8Array(bytes.length - length);
   kept.set(bytes.subarray(0, at));
   kept.set(bytes.subarray(at + length), at);
-  return { bytes: kept, data: [...data.slice(0, at / B), ...data.slice((at + length) / B)] };
+  const marks = [...data.slice(0, at / B), ...data.slice((at + length) / B)];
+  return cut({ ...file, bytes: kept, data: marks }, at, Number.POSITIVE_INFINITY, 0);
 }
 
 /** A hole of whole blocks comes, and what was there moves behind it. */
@@ -94,7 +111,8 @@ export function insert(file: FileState, at: number, length: number): FileState {
   made.set(bytes.subarray(0, at));
   made.set(bytes.subarray(at), at + length);
   const hole = Array.from({ length: length / B }, () => false);
-  return { bytes: made, data: [...data.slice(0, at / B), ...hole, ...data.slice(at / B)] };
+  const marks = [...data.slice(0, at / B), ...hole, ...data.slice(at / B)];
+  return cut({ ...file, bytes: made, data: marks }, at, Number.POSITIVE_INFINITY, 0);
 }
 
 /** A range of one file for another. */
@@ -117,7 +135,51 @@ export function cloneRange(source: FileState, target: FileState, ranges: Ranges)
   const part = length % B !== 0;
   if (part && (end < size || at + length < target.bytes.length)) throw new Refusal('EINVAL');
   if (same && sourceAt < at + length && at < end) throw new Refusal('EINVAL');
-  return shared(source, target, { ...ranges, length });
+  const made = shared(source, target, { ...ranges, length });
+  return length === 0 ? made : cut(made, at, at + length, 0);
+}
+
+/** Bytes that are viewed, and what of the file had become something else by then. */
+export interface Viewed {
+  readonly known: Uint8Array;
+  readonly cuts: number;
+}
+
+/** A view of bytes that are all there. */
+export function view(file: FileState, at: number, length: number): Viewed {
+  if (length === 0 || at + length > file.bytes.length) throw new Refusal('EINVAL');
+  return { known: file.bytes.slice(at, at + length), cuts: file.cuts.length };
+}
+
+/** The view after what has been done to the file since; undefined if it has ended. */
+export function viewLater(
+  file: FileState,
+  at: number,
+  { known, cuts }: Viewed,
+): Viewed | undefined {
+  const later = known.slice();
+  for (const { start, end, revokes } of file.cuts.slice(cuts)) {
+    if (start >= at + known.length || end <= at) continue;
+    if (at + known.length > revokes) return undefined;
+    later.fill(0, Math.max(0, start - at), end - at);
+  }
+  return { known: later, cuts: file.cuts.length };
+}
+
+/** Of what was stored in a view, the bytes that differ get to where they are still viewed. */
+export function store(file: FileState, at: number, seen: Viewed, ink: Uint8Array): FileState {
+  const since = file.cuts.slice(seen.cuts);
+  let made = file;
+  for (let i = 0; i < ink.length; i++) {
+    const byte = at + i;
+    if (ink[i] === seen.known[i] || byte >= file.bytes.length) continue;
+    if (since.some(({ start, end }) => byte >= start && byte < end)) continue;
+    if (made === file) made = resized(file, file.bytes.length);
+    made.bytes[byte] = ink[i] as number;
+    const block = Math.floor(byte / B);
+    if (!made.data[block]) made = marked(made, (at, data) => data || at === block);
+  }
+  return made;
 }
 
 function shared(source: FileState, target: FileState, ranges: Ranges): FileState {
@@ -186,6 +248,11 @@ function digestOf(file: FileState): string {
 export function digest(state: State): string {
   const names = [...state.keys()].sort();
   return names.map((name) => `${name}=${digestOf(state.get(name) as FileState)}`).join(' ');
+}
+
+/** Tells apart states that differ in what views show only. */
+export function cutsOf(state: State): string {
+  return [...state.values()].map(({ cuts }) => cuts.length).join();
 }
 
 /** A state in one line for each file: its size, and each block by what is in it. */

@@ -10,7 +10,7 @@
  * what it was later.
  */
 import { equalBytes } from '../../src/base/index.ts';
-import { B, digest, Refusal, type State } from './files.ts';
+import { B, cutsOf, digest, Refusal, type State } from './files.ts';
 import type { FileOperation, Memory, Name, Step } from './operations.ts';
 
 export interface Event {
@@ -79,7 +79,8 @@ class Search {
     if (done.every((count) => count === Number.POSITIVE_INFINITY)) {
       return durable.every(({ length }) => length === 0) && digest(state) === this.#after;
     }
-    const parts = [done.join(), durable.join(' '), digest(state), memories.map(keyOf).join()];
+    const known = [digest(state), cutsOf(state), memories.map(keyOf).join()];
+    const parts = [done.join(), durable.join(' '), ...known];
     const key = parts.join(' ');
     if (this.#known.has(key)) return false;
     this.#known.add(key);
@@ -178,8 +179,9 @@ function stepOf(part: () => Step): Step {
   }
 }
 
-function keyOf({ size, done, bytes }: Memory): string {
-  return `${size}/${done}/${bytes === undefined ? '' : Buffer.from(bytes).toString('latin1')}`;
+function keyOf({ size, done, bytes, viewed }: Memory): string {
+  const text = [bytes, viewed?.known].map((each) => Buffer.from(each ?? []).toString('latin1'));
+  return `${size}/${done}/${viewed?.cuts}/${text.join('/')}`;
 }
 
 function replaced<T>(list: readonly T[], i: number, value: T): T[] {

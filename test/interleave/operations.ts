@@ -12,7 +12,12 @@ import * as files from './files.ts';
 import { B, type FileState, Refusal, type State } from './files.ts';
 
 /** What an operation has found out in its earlier parts. */
-export type Memory = Readonly<{ size?: number; bytes?: Uint8Array; done?: number }>;
+export type Memory = Readonly<{
+  size?: number;
+  bytes?: Uint8Array;
+  done?: number;
+  viewed?: files.Viewed;
+}>;
 
 /** What a part comes to; with an outcome the operation ends. */
 export interface Step {
@@ -123,6 +128,69 @@ export function appending(name: Name, length: number, tag: number): FileOperatio
     (await bench.appender(name).write(ink, 0, length)).bytesWritten;
   const change = (file: FileState): FileState => files.write(file, file.bytes.length, ink);
   return onFile(`append ${length}`, name, run, change, length);
+}
+
+/** Reads what a view shows. */
+export function viewing(name: Name, at: number, length: number): FileOperation {
+  const run = async (bench: Bench): Promise<unknown> => {
+    const view = await bench.volume.map(bench.handle(name), at, length);
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const part = view.at(at + done);
+      bytes.set(part, done);
+      done += part.length;
+    }
+    view.release();
+    return bytes;
+  };
+  return looking(`view ${name} ${at}+${length}`, run, (state) =>
+    files.view(fileIn(state, name), at, length).known.slice(),
+  );
+}
+
+/** Ink of which each byte differs from what is there: then it is stored as one. */
+function inkOver(known: Uint8Array, ink: Uint8Array): Uint8Array {
+  return ink.map((byte, i) => (byte === known[i] ? byte ^ 1 : byte));
+}
+
+/** Stores in a view, which is copied out then, or before. */
+export function storing(name: Name, at: number, length: number, tag: number): FileOperation {
+  const ink = inkOf(tag, length);
+  const run = async (bench: Bench): Promise<unknown> => {
+    const view = await bench.volume.map(bench.handle(name), at, length, { write: true });
+    const stored = view.valid;
+    if (stored) view.bytes.set(inkOver(view.bytes, ink));
+    await view.release();
+    return stored;
+  };
+  const begin: Part = (state) => ({
+    memory: { viewed: files.view(fileIn(state, name), at, length) },
+  });
+  const store: Part = (state, { viewed }) => {
+    const later = files.viewLater(fileIn(state, name), at, viewed as files.Viewed);
+    return later === undefined ? { outcome: outcomeOf(false) } : { memory: { viewed: later } };
+  };
+  // One block after the other: a device that fails ends it between two.
+  const blocks = Array.from({ length: Math.ceil(((at % B) + length) / B) }, (_, i) => {
+    const start = Math.max(0, i * B - (at % B));
+    return { start, end: Math.min(length, (i + 1) * B - (at % B)) };
+  });
+  const copyOut = blocks.map(
+    ({ start, end }): Part =>
+      (state, { viewed }) => {
+        const { known, cuts } = viewed as files.Viewed;
+        const part = { known: known.subarray(start, end), cuts };
+        const over = inkOver(part.known, ink.subarray(start, end));
+        const made = files.store(fileIn(state, name), at + start, part, over);
+        const next = new Map(state).set(name, made);
+        return end < length ? { state: next } : { state: next, outcome: outcomeOf(true) };
+      },
+  );
+  return {
+    title: `store in a view ${at}+${length} ${name}`,
+    run,
+    parts: [begin, store, ...copyOut],
+  };
 }
 
 export function truncating(name: Name, size: number): FileOperation {
@@ -347,6 +415,8 @@ export const MAKERS: Readonly<Record<string, Maker>> = {
   'read directly': (name) => reading(name, B, 9 * B, 'direct'),
   'write directly': (name, tag) => writing(name, B, 2 * B, tag, 'direct'),
   'write directly, unaligned': (name, tag) => writing(name, 2 * B + 100, 3 * B, tag, 'direct'),
+  view: (name) => viewing(name, B + 10, 3 * B),
+  'store in a view': (name, tag) => storing(name, B + 100, 2 * B, tag),
   append: (name, tag) => appending(name, 500 * tag, tag),
   'truncate down': (name) => truncating(name, 2 * B + 10),
   'truncate up': (name) => truncating(name, 7 * B + 5),

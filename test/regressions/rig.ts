@@ -59,7 +59,7 @@ export class VolumeRig {
   private constructor(memory: MemoryDevice) {
     this.memory = memory;
     this.gate = new GatedDevice(memory);
-    this.device = new FaultDevice(this.gate);
+    this.device = Object.assign(new FaultDevice(this.gate), { view: memory.view.bind(memory) });
     this.driver = new Driver(this.device, {
       pause: () => new Promise((resolve) => void setImmediate(resolve)),
     });

@@ -8,7 +8,7 @@ import { MIB } from '../../src/base/index.ts';
 import type { Device } from '../../src/device/index.ts';
 import { Driver } from '../../src/drive/index.ts';
 import { type CountWidth, timeFromMs } from '../../src/format/index.ts';
-import { type MappingOps, validated } from '../../src/iomap/index.ts';
+import { type MappingOps, type Memory, validated } from '../../src/iomap/index.ts';
 import type { Schedule } from '../../src/testing/index.ts';
 import {
   assembleEngine,
@@ -35,6 +35,8 @@ export interface RigOptions {
   /** Blocks of the units that are kept together. */
   readonly extentBlocks?: number | undefined;
   readonly readOnly?: boolean | undefined;
+  /** Of a device that is memory. */
+  readonly memory?: Memory | undefined;
   /** Tells the image apart from others; checksums depend on it. */
   readonly seed?: number | undefined;
 }
@@ -68,6 +70,7 @@ export function makeEngine(options: RigOptions, parts: VolumeParts): Engine {
     vnodeLimit: options.vnodeLimit ?? 256,
     readOnly: options.readOnly ?? false,
     extentBlocks: options.extentBlocks,
+    memory: options.memory,
     now: () => NOW,
   });
   const { iomapOps } = engine;
@@ -111,7 +114,7 @@ export function mount(device: Device, options: RigOptions = {}): Rig {
 export function mountWith(driver: Driver, device: Device, options: RigOptions): Engine {
   const mounted = driver.run(new Mount(device.size));
   const log = driver.run(new ReadLog(mounted.superblock, mounted.rootTxg));
-  const engine = makeEngine(options, mounted);
+  const engine = makeEngine({ ...options, memory: device.view?.bind(device) }, mounted);
   driver.run(engine.load());
   for (let steps = recover(engine, log), next = steps.next(); !next.done; ) {
     next = steps.next(driver.run(next.value));
