@@ -138,3 +138,29 @@ regression('T9 a view goes on with blocks that are not the file any more', {
     },
   },
 });
+
+/** Making a view to be stored to kept the nodes that were looked up for it in memory, for ever. */
+regression('a view that is made keeps the nodes that it looked up', {
+  rig: () => sharedVolume(OLD),
+  body: async (rig) => {
+    const file = await opened(rig);
+    for (let i = 0; i < 3; i++) {
+      rig.evict();
+      const view = await rig.volume.map(file, i * B + 10, 2 * B, { write: true });
+      await view.release();
+    }
+    await rig.volume.sync();
+    expect(rig.engine.store.blocks.busy, 'frames that stay').toBe(0);
+    await file.close();
+  },
+  controls: {
+    'unpinning when it is made': {
+      takeAway: ({ engine: { store } }, patch) =>
+        patch(store.blocks, 'unpin', (unpin) => (plan) => {
+          if (store.blocks.busy > 0 && plan.io.length === 0) return;
+          unpin(plan);
+        }),
+      harm: /frames that stay/,
+    },
+  },
+});
