@@ -96,8 +96,9 @@ export class Exerciser {
   /** Makes the kernel's block data or a hole, if it is zeros. */
   async #takeOver(file: FileName, block: number, data: boolean): Promise<boolean> {
     const [offset, length] = [block * B, B];
-    if (this.#kernel.read(file, offset, length).some((byte) => byte !== 0)) return false;
-    if (data) this.#kernel.write(file, offset, new Uint8Array(1));
+    if (this.#kernel.read({ ...STEP, file, offset, length }).some((byte) => byte !== 0))
+      return false;
+    if (data) this.#kernel.write({ ...STEP, file, offset, length: 1 }, new Uint8Array(1));
     else await this.#kernel.apply({ ...STEP, operation: 'punch', file, offset, length });
     return true;
   }

@@ -16,7 +16,15 @@ import {
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { errorCode } from '../../src/base/index.ts';
-import { bytesOf, FILES, type FileName, type Operation, type Outcome, type Step } from './steps.ts';
+import {
+  bytesOf,
+  FILES,
+  type FileName,
+  isDirect,
+  type Operation,
+  type Outcome,
+  type Step,
+} from './steps.ts';
 import { XfsMount } from './xfs-mount.ts';
 
 const PROGRAM = ['python3', '-u', join(import.meta.dirname, 'calls.py')] as const;
@@ -32,6 +40,10 @@ const MODES = {
   insert: 0x20,
   unshare: 0x41,
 };
+
+const SECTOR = 512;
+/** Memory that is aligned as O_DIRECT wants it. */
+const ALIGNED = new Uint8Array(new WebAssembly.Memory({ initial: 16 }).buffer);
 
 type Call = (side: KernelSide, step: Step) => Promise<Outcome> | Outcome | undefined;
 
@@ -52,8 +64,8 @@ const seek = (what: 'data' | 'hole'): Call => {
 const nothing: Call = () => undefined;
 
 const CALLS: Readonly<Record<Operation, Call>> = {
-  read: (side, { file, offset, length }) => ({ bytes: side.read(file, offset, length) }),
-  write: (side, step) => ({ value: side.write(step.file, step.offset, bytesOf(step)) }),
+  read: (side, step) => ({ bytes: side.read(step) }),
+  write: (side, step) => ({ value: side.write(step) }),
   truncate: (side, { file, offset }) => {
     truncateSync(side.path(file), offset);
     return undefined;
@@ -169,9 +181,12 @@ export class KernelSide implements Disposable {
   }
 
   /** What is there of so many bytes. */
-  read(file: FileName, offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    return this.#using(file, (fd) => bytes.subarray(0, readSync(fd, bytes, 0, length, offset)));
+  read(step: Step): Uint8Array {
+    const { file, offset, length } = step;
+    const direct = takesDirect(step);
+    const bytes = direct ? ALIGNED : new Uint8Array(length);
+    const read = (fd: number): Uint8Array => bytes.slice(0, readSync(fd, bytes, 0, length, offset));
+    return this.#using(file, read, direct);
   }
 
   /** All bytes of a file, until the next call for it. */
@@ -188,9 +203,13 @@ export class KernelSide implements Disposable {
     return bytes;
   }
 
-  write(file: FileName, offset: number, bytes: Uint8Array): number {
+  write(step: Step, bytes = bytesOf(step)): number {
+    const { file, offset, length } = step;
     this.#forget(file);
-    return this.#using(file, (fd) => writeSync(fd, bytes, 0, bytes.length, offset));
+    const direct = takesDirect(step);
+    if (direct) ALIGNED.set(bytes);
+    const from = direct ? ALIGNED : bytes;
+    return this.#using(file, (fd) => writeSync(fd, from, 0, length, offset), direct);
   }
 
   /** Where data begins and ends, by turns. */
@@ -210,12 +229,20 @@ export class KernelSide implements Disposable {
     this.#runs.delete(file);
   }
 
-  #using<Result>(file: FileName, body: (fd: number) => Result): Result {
-    const fd = openSync(this.path(file), constants.O_RDWR);
+  #using<Result>(file: FileName, body: (fd: number) => Result, direct = false): Result {
+    const { O_DIRECT, O_RDWR } = constants;
+    const fd = openSync(this.path(file), direct ? O_RDWR | O_DIRECT : O_RDWR);
     try {
       return body(fd);
     } finally {
       closeSync(fd);
     }
   }
+}
+
+/** The kernel takes whole sectors only, and what is longer than our memory goes by its cache. */
+function takesDirect(step: Step): boolean {
+  const { offset, length } = step;
+  const whole = offset % SECTOR === 0 && length % SECTOR === 0;
+  return isDirect(step) && whole && length > 0 && length <= ALIGNED.length;
 }

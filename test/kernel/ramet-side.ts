@@ -1,9 +1,17 @@
 /** RametSide: steps on the files of a volume, by the synchronous calls of the public API. */
 import { constants } from '../../src/api/flags.ts';
-import { BLOCK_SIZE as B, errorCode } from '../../src/base/index.ts';
+import { errorCode } from '../../src/base/index.ts';
 import { checkSync, describeIssue } from '../../src/check/index.ts';
 import { MemoryDevice, Volume, type VolumeOptions } from '../../src/index.ts';
-import { bytesOf, FILES, type FileName, type Operation, type Outcome, type Step } from './steps.ts';
+import {
+  bytesOf,
+  FILES,
+  type FileName,
+  isDirect,
+  type Operation,
+  type Outcome,
+  type Step,
+} from './steps.ts';
 
 const SIZE = 96 * 2 ** 20;
 
@@ -216,11 +224,6 @@ export class RametSide implements Disposable {
       throw error;
     }
   }
-}
-
-/** Two of five reads and writes, of any alignment, go past the cache. */
-function isDirect({ offset, length }: Step): boolean {
-  return (Math.floor(offset / B) + length) % 5 < 2;
 }
 
 function isChange(operation: Operation): operation is keyof typeof CHANGES {

@@ -1,5 +1,7 @@
 /** Steps: operations that both sides know, as plain values, so that they can be run again. */
 
+import { BLOCK_SIZE } from '../../src/base/index.ts';
+
 /** The files in play. All are there from the beginning, empty. */
 export const FILES = ['a', 'b', 'c'] as const;
 export type FileName = (typeof FILES)[number];
@@ -99,4 +101,9 @@ export function showOutcome({ code, value, bytes, differs }: Outcome): string {
   if (differs === true) return 'differs';
   if (bytes !== undefined) return `${bytes.length} bytes`;
   return value === undefined ? 'ok' : String(value);
+}
+
+/** Two of five reads and writes, of any alignment, go past the cache. */
+export function isDirect({ offset, length }: Step): boolean {
+  return (Math.floor(offset / BLOCK_SIZE) + length) % 5 < 2;
 }
