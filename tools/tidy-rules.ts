@@ -30,7 +30,7 @@ const rooms: Readonly<Record<string, Room>> = {
   drive: { engine: true, imports: ['base', 'device'] },
   check: { engine: true, imports: ['base', 'device', 'format'] },
   api: { imports: ['base', 'device', 'format', 'volume', 'drive', 'iomap', 'check'] },
-  fuse: { imports: ['base', 'device', 'format', 'iomap', 'volume', 'drive', 'api'] },
+  fuse: { imports: ['base', 'ffi', 'device', 'format', 'iomap', 'volume', 'drive', 'api'] },
   testing: {
     imports: ['base', 'device', 'format', 'drive', 'volume', 'api', 'cache', 'iomap'],
   },

@@ -3,4 +3,5 @@
  *
  * Everything here can be missing: who calls has another way, or says `ENOTSUP`.
  */
+export { receiveDescriptor, socketPair } from './descriptors.ts';
 export { FileMapping } from './file-mapping.ts';

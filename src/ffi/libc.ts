@@ -20,6 +20,10 @@ export interface Libc {
   ): bigint;
   munmap(address: bigint, length: number): number;
   madvise(address: bigint, length: number, advice: number): number;
+  socketpair(domain: number, type: number, protocol: number, pair: Int32Array): number;
+  recvmsg(socket: number, message: Uint8Array, flags: number): number;
+  /** Where an array lies, as long as somebody has it. */
+  addressOf(array: ArrayBufferView): bigint;
   /** The memory at an address. Nothing frees it, and it cannot be detached. */
   view(address: bigint, length: number): ArrayBuffer;
   /** Name of the error of the call before, as in `EINVAL`. */
@@ -49,6 +53,9 @@ function bind(koffi: typeof import('koffi')): Libc {
     mmap: library.func('void *mmap(void *, size_t, int, int, int, int64_t)'),
     munmap: library.func('int munmap(void *, size_t)'),
     madvise: library.func('int madvise(void *, size_t, int)'),
+    socketpair: library.func('int socketpair(int, int, int, _Out_ int *)'),
+    recvmsg: library.func('intptr_t recvmsg(int, void *, int)'),
+    addressOf: koffi.address,
     view: koffi.view,
     error: () => getSystemErrorName(-koffi.errno()),
   };

@@ -1,13 +1,12 @@
 /**
- * Mount: a volume of an image as a filesystem of this host, with no add-on and as root.
+ * Mount: a volume of an image as a filesystem of this host.
  *
- * /dev/fuse is opened here and its descriptor handed to mount(8), which hands it to the kernel. A
- * worker has the engine and serves the descriptor; this thread has the clock. The kernel keeps the
- * mount as long as any descriptor of the connection is open, and both threads use one: a process
- * that dies takes the connection with it, and all that is left is a mount point that answers
- * `ENOTCONN` until it is unmounted.
+ * For root /dev/fuse is opened here and its descriptor handed to mount(8), which hands it to the
+ * kernel; for others fusermount3 does both. A worker has the engine and serves the descriptor;
+ * this thread has the clock. The kernel keeps the mount as long as any descriptor of the
+ * connection is open, and both threads use one: a process that dies takes the connection with it,
+ * and all that is left is a mount point that answers `ENOTCONN` until it is unmounted.
  */
-import { spawn } from 'node:child_process';
 import { closeSync, openSync, statSync, write, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -15,7 +14,9 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { errorCode, FilesystemError, viewOf } from '../base/index.ts';
 import { Notify } from './constants.ts';
+import { mountByProgram, unmountByProgram } from './fusermount.ts';
 import { DATA_MAX } from './message.ts';
+import { reasonIn, runProgram } from './programs.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { ANY_FILE, PENDING, PRUNE_AT, PRUNE_COUNT, SHARED_WORDS } from './upkeep.ts';
 import { NOTIFY_PRUNE_OUT, NOTIFY_RETRIEVE_OUT, OUT_HEADER } from './wire.ts';
@@ -83,13 +84,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   ended.catch(() => {});
   let fd: number;
   try {
-    fd = openDevice();
-    try {
-      await attach(fd, options, opened.readOnly);
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
+    fd = await (isRoot() ? attach : attachAsUser)(options, opened.readOnly);
   } catch (error) {
     worker.postMessage({ fd: undefined } satisfies ToWorker);
     await ended;
@@ -109,6 +104,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
 
 /** @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount */
 export async function unmount(directory: string, lazy = false): Promise<void> {
+  if (!isRoot()) return await unmountByProgram(resolve(directory), lazy);
   const { status, output } = await runProgram('umount', [
     ...(lazy ? ['-l'] : []),
     '--',
@@ -198,51 +194,37 @@ function errorOf({ message, code }: { message: string; code: string | undefined 
   return Object.assign(new Error(message), { name: 'FilesystemError', code });
 }
 
-/** Lets mount(8) hand the descriptor to the kernel. */
-async function attach(fd: number, options: MountOptions, readOnly: boolean): Promise<void> {
-  const given = [
-    'fd=3',
-    'rootmode=40000',
-    'user_id=0',
-    'group_id=0',
-    'default_permissions',
-    'allow_other',
-    `max_read=${DATA_MAX}`,
-    readOnly ? 'ro' : 'rw',
-    ...(options.options ?? []),
-  ];
-  const { image, directory } = options;
-  const args = ['-i', '-t', 'fuse.ramet', '-o', given.join(','), '--', image, directory];
-  const { status, output } = await runProgram('mount', args, fd);
-  if (status === 0) return;
-  const code = /permission|superuser/u.test(output) ? 'EPERM' : 'EINVAL';
-  const reason = reasonIn(output, 'mount');
-  throw new FilesystemError(code, `Cannot mount at ${options.directory}: ${reason}`);
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
 }
 
-interface Outcome {
-  readonly status: number | null;
-  readonly output: string;
+/** Lets mount(8) hand the descriptor, which is returned, to the kernel. */
+async function attach(options: MountOptions, readOnly: boolean): Promise<number> {
+  const fd = openDevice();
+  try {
+    const given = ['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0', 'allow_other'];
+    const all = [...given, ...common(options, readOnly)].join(',');
+    const args = ['-i', '-t', 'fuse.ramet', '-o', all, '--', options.image, options.directory];
+    const { status, output } = await runProgram('mount', args, { fd });
+    if (status === 0) return fd;
+    const code = /permission|superuser/u.test(output) ? 'EPERM' : 'EINVAL';
+    const reason = reasonIn(output, 'mount');
+    throw new FilesystemError(code, `Cannot mount at ${options.directory}: ${reason}`);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }
 
-/** Runs a program that may be given a descriptor as its third. */
-function runProgram(program: string, args: readonly string[], fd?: number): Promise<Outcome> {
-  return new Promise((done) => {
-    const more = fd === undefined ? [] : [fd];
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe', ...more] });
-    let output = '';
-    child.stderr?.on('data', (data) => {
-      output += String(data);
-    });
-    child.once('error', ({ message }) => done({ status: null, output: message }));
-    child.once('close', (status) => done({ status, output }));
-  });
+/** Only the user himself sees what is mounted, unless he asks for `allow_other` and may. */
+async function attachAsUser(options: MountOptions, readOnly: boolean): Promise<number> {
+  const name = `fsname=${options.image.replace(/[\\,]/gu, '\\$&')}`;
+  const given = [name, 'subtype=ramet', ...common(options, readOnly)];
+  return await mountByProgram(resolve(options.directory), given);
 }
 
-/** What a program complained of, in one line and without its name. */
-function reasonIn(output: string, program: string): string {
-  const [line = 'no reason was told'] = output.trim().split('\n');
-  return line.replace(new RegExp(`^${program}: (?:/[^:]*: )?`, 'u'), '').replace(/\.$/u, '');
+function common({ options = [] }: MountOptions, readOnly: boolean): string[] {
+  return ['default_permissions', `max_read=${DATA_MAX}`, readOnly ? 'ro' : 'rw', ...options];
 }
 
 /** A message of the server's own; its body is to be filled in. */

@@ -9,7 +9,7 @@ import { describe } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
 import { whyNoMount } from './real.ts';
 
-const MAIN = realpathSync(new URL(`../../${manifest.bin.ramet}`, import.meta.url).pathname);
+export const MAIN = realpathSync(new URL(`../../${manifest.bin.ramet}`, import.meta.url).pathname);
 
 export type Result = SpawnSyncReturns<string>;
 

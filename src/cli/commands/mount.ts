@@ -24,10 +24,11 @@ export function addMount(program: Command, terminal: Terminal): void {
     name: 'mount',
     summary: 'make a volume a filesystem of this host, for every program',
     notes:
-      'Linux only, as root; /dev/fuse must be there. Serves the mount until it is unmounted, or ' +
-      'until a signal asks for that. fsync makes a file durable; everything else is durable a ' +
-      'second after the last change, and sync(1) alone does not make it so. docs/MOUNT.md says ' +
-      'what is promised. Options for -o are those of mount(8), acl, locks, writeback.',
+      'Linux only, /dev/fuse must be there; without root it takes fusermount3. Serves the mount ' +
+      'until it is unmounted, or until a signal asks for that. fsync makes a file durable; ' +
+      'everything else is durable a second after the last change, and sync(1) alone does not ' +
+      'make it so. docs/MOUNT.md says what is promised. Options for -o are those of mount(8), ' +
+      'acl, locks, writeback.',
     examples: [
       ['mount work.img /mnt/work', 'and serve it until it is unmounted'],
       ['mount work.img /mnt/work --background', 'the same, and return once it answers'],
