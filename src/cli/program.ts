@@ -20,6 +20,7 @@ import { addExport } from './commands/export.ts';
 import { addExtents } from './commands/extents.ts';
 import { addImport } from './commands/import.ts';
 import { addInfo } from './commands/info.ts';
+import { addInstallMountHelper } from './commands/install-mount-helper.ts';
 import { addLs } from './commands/ls.ts';
 import { addMkdir } from './commands/mkdir.ts';
 import { addMount } from './commands/mount.ts';
@@ -55,6 +56,7 @@ const COMMANDS = [
   addTrace,
   addMount,
   addUmount,
+  addInstallMountHelper,
   addInfo,
   addResize,
   addTrim,

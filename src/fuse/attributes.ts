@@ -60,8 +60,9 @@ export function putAttributes(served: Served, view: DataView, start: number, vno
   view.setUint32(start + at.ctimensec, vnode.ctime.nsec, true);
   view.setUint32(start + at.mode, modeOf(vnode), true);
   view.setUint32(start + at.nlink, vnode.unlinked ? 0 : vnode.nlink, true);
-  view.setUint32(start + at.uid, vnode.uid, true);
-  view.setUint32(start + at.gid, vnode.gid, true);
+  const { uid, gid } = served.options;
+  view.setUint32(start + at.uid, uid ?? vnode.uid, true);
+  view.setUint32(start + at.gid, gid ?? vnode.gid, true);
   view.setUint32(start + at.rdev, wireDevice(vnode.rdev), true);
   view.setUint32(start + at.blksize, BLOCK_SIZE, true);
   view.setUint32(start + at.flags, 0, true);
@@ -116,8 +117,8 @@ export function answerStatx(served: Served, view: DataView, vnode: Vnode): numbe
   put(at.mask, STATX_MASK);
   put(at.blksize, BLOCK_SIZE);
   put(at.nlink, vnode.unlinked ? 0 : vnode.nlink);
-  put(at.uid, vnode.uid);
-  put(at.gid, vnode.gid);
+  put(at.uid, served.options.uid ?? vnode.uid);
+  put(at.gid, served.options.gid ?? vnode.gid);
   view.setUint16(REPLY_BODY + at.mode, modeOf(vnode), true);
   putInode(served, view, REPLY_BODY + at.ino, vnode);
   setU64(view, REPLY_BODY + at.size, sizeOf(vnode));

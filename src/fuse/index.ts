@@ -4,4 +4,4 @@
  * wire.ts has the bytes, session.ts one connection, operations/ what each request does to inodes,
  * mount.ts and worker.ts the two threads of a mount.
  */
-export { type MountOptions, mountVolume, ServedMount, unmount } from './mount.ts';
+export { type MountOptions, mountVolume, remount, ServedMount, unmount } from './mount.ts';

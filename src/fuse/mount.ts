@@ -34,6 +34,9 @@ export interface MountOptions {
   readonly writeback?: boolean | undefined;
   readonly acl?: boolean | undefined;
   readonly locks?: boolean | undefined;
+  /** Whose all files seem to be; each its owner's if they are left out. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
   /** Inodes that the kernel may know before it is asked to forget some; 262,144 if left out. */
   readonly nodeLimit?: number | undefined;
   /** Options for mount(8) besides: `noatime`, `nosuid`, ... */
@@ -115,6 +118,30 @@ export async function unmount(directory: string, lazy = false): Promise<void> {
   throw new FilesystemError(code, `Cannot unmount ${directory}: ${reasonIn(output, 'umount')}`);
 }
 
+/**
+ * Gives a mount other options of mount(8). One whose server has the volume read-only stays so,
+ * whatever the kernel lets through.
+ *
+ * @throws {FilesystemError} `EBUSY` if it is to be read-only and somebody writes, `EINVAL`, `EPERM`
+ */
+export async function remount(directory: string, options: readonly string[]): Promise<void> {
+  const given = ['remount', ...options].join(',');
+  const { status, output } = await runProgram('mount', [
+    '-i',
+    '-o',
+    given,
+    '--',
+    resolve(directory),
+  ]);
+  if (status === 0) return;
+  const code = /busy/u.test(output)
+    ? 'EBUSY'
+    : /permission|superuser/u.test(output)
+      ? 'EPERM'
+      : 'EINVAL';
+  throw new FilesystemError(code, `Cannot remount ${directory}: ${reasonIn(output, 'mount')}`);
+}
+
 function checkDirectory(directory: string): void {
   try {
     if (statSync(directory).isDirectory()) return;
@@ -151,8 +178,10 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     writeback: options.writeback ?? false,
     acl: options.acl ?? false,
     locks: options.locks ?? false,
+    uid: options.uid,
+    gid: options.gid,
     nodeLimit: options.nodeLimit ?? NODE_LIMIT,
-    noatime: options.options?.includes('noatime') ?? false,
+    noatime: options.options?.findLast((option) => option.endsWith('atime')) === 'noatime',
     shared,
   };
   // So that whoever is refused the image is told which command has it.

@@ -13,6 +13,8 @@ export interface WorkerOptions {
   readonly writeback: boolean;
   readonly acl: boolean;
   readonly locks: boolean;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
   readonly noatime: boolean;
   /** See upkeep.ts. */
   readonly nodeLimit: number;

@@ -33,6 +33,9 @@ export interface ServedOptions {
   readonly locks: boolean;
   /** Let times of access be as they are. */
   readonly noatime: boolean;
+  /** Whose all inodes are, as replies have it. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
 }
 
 export class Served {

@@ -54,8 +54,8 @@ function findRoot(volume: ServedVolume, { snapshot, path }: WorkerOptions): Vnod
 function serveVolume(volume: ServedVolume, fd: number): void {
   const { engine, driver } = volume.parts;
   const root = findRoot(volume, options);
-  const { validSeconds, writeback, acl, locks, noatime } = options;
-  const wanted = { validSeconds, writeback, acl, locks, noatime };
+  const { validSeconds, writeback, acl, locks, uid, gid, noatime } = options;
+  const wanted = { validSeconds, writeback, acl, locks, uid, gid, noatime };
   const served = new Served({ engine, root, now: clock, ...wanted });
   const transport = new DeviceTransport(fd);
   const message = new Message();

@@ -4,9 +4,10 @@ import { closeSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { mountVolume, type ServedMount } from '../../fuse/index.ts';
+import { mountVolume, remount, type ServedMount } from '../../fuse/index.ts';
 import { action, addCommand, type CommonOptions } from '../command.ts';
 import { doing, Fault, usageFault } from '../faults.ts';
+import { parseMountOptions } from '../mount-options.ts';
 import { binaryOf } from '../names.ts';
 import { PLACE_HELP, parsePlace, showPlace } from '../place.ts';
 import { parseSize } from '../sizes.ts';
@@ -45,12 +46,15 @@ export function addMount(program: Command, terminal: Terminal): void {
     )
     .action(async (text: string, directory: string, options: Options) => {
       const place = parsePlace(text);
+      const { remount } = parseMountOptions(options.options);
       await doing(`${action('mount', place)} at ${directory}`, () =>
-        options.background
-          ? startInBackground(text, directory, options)
-          : serve(text, directory, options, terminal),
+        remount
+          ? mountAgain(directory, options)
+          : options.background
+            ? startInBackground(text, directory, options)
+            : serve(text, directory, options, terminal),
       );
-      if (!options.background) return;
+      if (!remount && !options.background) return;
       await announce(text, directory, options, terminal);
     });
 }
@@ -67,15 +71,12 @@ async function announce(
   await terminal.flush();
 }
 
-/** Options of `-o`: those that are ours, and those for mount(8). */
-function splitOptions(list: string | undefined): { ours: Set<string>; others: string[] } {
-  const ours = new Set<string>();
-  const others: string[] = [];
-  for (const option of (list ?? '').split(',').filter((name) => name !== '')) {
-    if (['ro', 'rw', 'writeback', 'acl', 'locks'].includes(option)) ours.add(option);
-    else others.push(option);
-  }
-  return { ours, others };
+/** Gives a mount other options: those that are the kernel's. */
+async function mountAgain(directory: string, options: Options): Promise<void> {
+  const { readOnly, own, others } = parseMountOptions(options.options);
+  if (own.length > 0) throw usageFault(`Cannot change ${own.join()} of what is mounted`);
+  const access = readOnly ?? options.readOnly;
+  await remount(directory, [...(access === undefined ? [] : [access ? 'ro' : 'rw']), ...others]);
 }
 
 /** Mounts and serves; returns when it was unmounted. */
@@ -86,17 +87,20 @@ async function serve(
   terminal: Terminal,
 ): Promise<void> {
   const { image, snapshot, path } = parsePlace(text);
-  const { ours, others } = splitOptions(options.options);
+  const given = parseMountOptions(options.options);
+  const { writeback, acl, locks, uid, gid, others } = given;
   const mount = await mountVolume({
     image,
     snapshot: snapshot === undefined ? undefined : binaryOf(snapshot),
     path: binaryOf(path),
     directory,
-    readOnly: options.readOnly ?? (ours.has('ro') || snapshot !== undefined),
+    readOnly: options.readOnly ?? given.readOnly ?? snapshot !== undefined,
     cacheBytes: options.cache,
-    writeback: ours.has('writeback'),
-    acl: ours.has('acl'),
-    locks: ours.has('locks'),
+    writeback,
+    acl,
+    locks,
+    uid,
+    gid,
     options: others,
     onBroken: (message) => terminal.warn(`This is a bug in ramet. ${message}`),
   });
