@@ -19,7 +19,16 @@ async function read(path: string): Promise<string> {
 
 describe('create', () => {
   it('makes a volume of the size that is asked for', async () => {
-    const text = await rig.ok('create', IMG, '--size', '64MiB', '--label', 'work');
+    const text = await rig.ok(
+      'create',
+      IMG,
+      '--size',
+      '64MiB',
+      '--label',
+      'work',
+      '--block-size',
+      '4096',
+    );
     expect(text).toMatch(/^a\.img: 64 MiB, [\d.]+ MiB free\n$/u);
     expect(statSync(rig.path('a.img')).size).toBe(64 * 2 ** 20);
     const [info] = await rig.json('info', IMG);
@@ -60,6 +69,7 @@ describe('create', () => {
       /at least \d+ are needed \[2\]$/u,
     );
     expect(await rig.fails('create', IMG, '--label', 'x'.repeat(65))).toContain('64 bytes [2]');
+    expect(await rig.fails('create', IMG, '--block-size', '1k')).toContain('has 4096 only [2]');
     expect(statSync(rig.path('a.img'), { throwIfNoEntry: false })).toBeUndefined();
     expect(await rig.fails('create', '~/missing/a.img')).toContain(
       'missing does not exist (ENOENT)',

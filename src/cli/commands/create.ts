@@ -2,11 +2,11 @@
 import { existsSync, rmSync } from 'node:fs';
 import type { Command } from 'commander';
 import { DEFAULT_SIZE, type Volume } from '../../api/index.ts';
-import { errorCode } from '../../base/index.ts';
+import { BLOCK_SIZE, errorCode } from '../../base/index.ts';
 import { FileDevice } from '../../device/node.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { confirm } from '../confirm.ts';
-import { doing, Fault } from '../faults.ts';
+import { doing, Fault, usageFault } from '../faults.ts';
 import { withVolume, withVolumeOn } from '../images.ts';
 import { formatSize, parseSize } from '../sizes.ts';
 import type { Terminal } from '../terminal.ts';
@@ -32,11 +32,18 @@ export function addCreate(program: Command, terminal: Terminal): void {
   })
     .argument('<image>', 'path of the image')
     .option('--size <size>', 'size of the volume', (text: string) => parseSize(text))
+    .option('--block-size <size>', 'only 4096: the format has no other', parseBlockSize)
     .option('--label <text>', 'name of the volume, up to 64 bytes')
     .option('--force', 'make it whatever is there; what is there is lost')
     .action(async (image: string, options: Options) => {
       await doing(`create ${image}`, () => create(image, options, terminal));
     });
+}
+
+function parseBlockSize(text: string): number {
+  const size = parseSize(text, 'block size');
+  if (size === BLOCK_SIZE) return size;
+  throw usageFault(`Cannot make blocks of ${size} bytes: the format has ${BLOCK_SIZE} only`);
 }
 
 async function create(image: string, options: Options, terminal: Terminal): Promise<void> {
