@@ -17,6 +17,7 @@ import { asNodeError, type CallSite } from './errors.ts';
 import { Caller, makeFs } from './fs.ts';
 import { cloneSite, diffSite, type Locator, locatorText } from './locator.ts';
 import { mountVolume, type VolumeOptions } from './mount.ts';
+import { Names } from './names.ts';
 import {
   childOf,
   isSpecial,
@@ -29,7 +30,7 @@ import { type Procedure, run, runAsync, runSync } from './procedure.ts';
 import { type Change, DiffWalk, measure, readExtents, type SpaceReport } from './reports.ts';
 import { Session } from './session.ts';
 import type { PromisesFs, SyncFs } from './shapes.ts';
-import { type LongOptions, Upkeep } from './upkeep.ts';
+import type { LongOptions } from './upkeep.ts';
 import { reclaimAll } from './volume-size.ts';
 
 export interface SnapshotInfo {
@@ -85,7 +86,7 @@ export class SnapshotView {
  * was durable included; of a file that nobody has made durable, each block is one of those that it
  * has been since the last commit.
  */
-export class Volume extends Upkeep {
+export class Volume extends Names {
   /** `node:fs`, synchronous; with promises as `fs.promises`. */
   readonly fs: SyncFs;
   protected readonly engine: Engine;

@@ -118,6 +118,20 @@ export const SCHEMAS: Readonly<Record<MutationType, Schema>> = {
       time: 'time',
     },
   ],
+  whiteout: [
+    15,
+    {
+      parent: 'u32',
+      name: 'name',
+      newParent: 'u32',
+      newName: 'name',
+      flags: 'u32',
+      uid: 'u32',
+      gid: 'u32',
+      time: 'time',
+      ino: 'u64',
+    },
+  ],
 };
 
 const TYPES = new Map<number, MutationType>(

@@ -78,7 +78,17 @@ export interface RenameMutation {
   readonly time: Time;
 }
 
+/** With EXCHANGE both names stay, and what they name changes places. */
 export const RenameFlag = { NO_REPLACE: 1, EXCHANGE: 2 } as const;
+
+/** A rename that leaves a character device 0/0 under the old name. */
+export interface WhiteoutMutation extends Omit<RenameMutation, 'type'> {
+  readonly type: 'whiteout';
+  readonly uid: number;
+  readonly gid: number;
+  /** Of the device; 0 asks for the next free number. */
+  ino: number;
+}
 
 /** Changes what `mask` names, see {@link AttributeMask}. */
 export interface SetAttributesMutation {
@@ -187,6 +197,7 @@ export type Mutation =
   | LinkMutation
   | UnlinkMutation
   | RenameMutation
+  | WhiteoutMutation
   | SetAttributesMutation
   | SetExtendedMutation
   | TruncateMutation

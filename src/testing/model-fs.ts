@@ -227,6 +227,35 @@ export class ModelFs {
     this.#volume.onChange();
   }
 
+  exchange(path: string, otherPath: string): void {
+    const places = [this.#place(path), this.#place(otherPath)] as const;
+    if (places.some(({ name }) => isSpecial(name))) throw new ModelError('EBUSY');
+    checkWritable(places[0].directory);
+    const [left, right] = places.map((place) => {
+      const node = present(place);
+      if (place.slash && !node.isDirectory) throw new ModelError('ENOTDIR');
+      return node;
+    }) as [ModelNode, ModelNode];
+    if (left === right) return;
+    const moves = [
+      { node: left, from: places[0], to: places[1] },
+      { node: right, from: places[1], to: places[0] },
+    ];
+    for (const { node, from, to } of moves) {
+      if (to.directory.isWithin(node)) throw new ModelError('EINVAL');
+      const apart = from.directory.realm !== to.directory.realm;
+      if (node.isBound && apart) throw new ModelError('EXDEV');
+    }
+    for (const { node, from } of moves) leave(from, node, this.#volume.now());
+    for (const { node, to } of moves) {
+      if (node.realm.root !== node && node.realm !== to.directory.realm) openRealm(node);
+      node.ctime = this.#volume.now();
+      this.#enter(to, node);
+      if (node.isBound) markLinksBelow(to.directory);
+    }
+    this.#volume.onChange();
+  }
+
   readlink(path: string): string {
     const node = this.find(path, false);
     if (node.kind !== 'symlink') throw new ModelError('EINVAL');

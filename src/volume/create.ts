@@ -24,6 +24,27 @@ const EXISTS = (name: string): FilesystemError =>
 /** Names an inode can have at the most. */
 const LINKS_MAX = 65000;
 
+/** What a new inode is told of itself. */
+type NewInode = Pick<CreateMutation, 'kind' | 'mode' | 'uid' | 'gid' | 'rdev' | 'time' | 'ino'>;
+
+/** A new inode that has no place yet. */
+export function newInode(engine: Engine, of: NewInode): Vnode {
+  const { kind, mode, uid, gid, rdev, time, ino } = of;
+  const vnode = engine.table.make();
+  vnode.ino = engine.takeInode(ino) as InodeNumber;
+  vnode.kind = kind;
+  vnode.mode = mode;
+  vnode.uid = uid;
+  vnode.gid = gid;
+  vnode.rdev = rdev;
+  vnode.nlink = kind === InodeKind.DIRECTORY ? 2 : 1;
+  vnode.atime = time;
+  vnode.mtime = time;
+  vnode.ctime = time;
+  vnode.btime = time;
+  return vnode;
+}
+
 /** Makes an inode and its name; its result is the vnode, held for the caller. */
 export class Create extends Mutate<Vnode> {
   readonly #record: CreateMutation;
@@ -63,20 +84,9 @@ export class Create extends Mutate<Vnode> {
     const record = this.#record;
     const parent = this.#parent;
     const key = engine.directories.keyFor(record.name);
-    const vnode = engine.table.make();
+    const vnode = newInode(engine, record);
     record.handle = vnode.id;
-    record.ino = engine.takeInode(record.ino);
-    vnode.ino = record.ino as InodeNumber;
-    vnode.kind = record.kind;
-    vnode.mode = record.mode;
-    vnode.uid = record.uid;
-    vnode.gid = record.gid;
-    vnode.rdev = record.rdev;
-    vnode.nlink = record.kind === InodeKind.DIRECTORY ? 2 : 1;
-    vnode.atime = record.time;
-    vnode.mtime = record.time;
-    vnode.ctime = record.time;
-    vnode.btime = record.time;
+    record.ino = vnode.ino;
     vnode.realm = parent.realm;
     vnode.name = record.name;
     vnode.holds = 1;

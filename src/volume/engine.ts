@@ -11,6 +11,7 @@ import {
   MetaInode,
   MetaName,
   type Mutation,
+  RenameFlag,
   ROOT_HANDLE,
   SNAPSHOTS_HANDLE,
   TreeKind,
@@ -27,6 +28,7 @@ import { Create, Link } from './create.ts';
 import { truncateFromRecord, writeFromRecord } from './data.ts';
 import { Dedupe } from './dedupe.ts';
 import { Directories } from './directories.ts';
+import { Exchange } from './exchange.ts';
 import { Inodes } from './inodes.ts';
 import { VolumeIomapOps } from './iomap-ops.ts';
 import { LogRecords } from './log-records.ts';
@@ -139,6 +141,10 @@ export class Engine implements StoreClient {
       case 'unlink':
         return new Unlink(this, record);
       case 'rename':
+        return (record.flags & RenameFlag.EXCHANGE) === 0
+          ? new Rename(this, record)
+          : new Exchange(this, record);
+      case 'whiteout':
         return new Rename(this, record);
       case 'setattr':
         return new SetAttributes(this, record);

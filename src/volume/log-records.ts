@@ -248,6 +248,7 @@ function namedIn(record: Mutation, holds: (handle: number) => boolean): boolean 
     case 'unlink':
       return holds(record.parent);
     case 'rename':
+    case 'whiteout':
       return holds(record.parent) && holds(record.newParent);
     case 'link':
       return holds(record.target) && holds(record.parent);

@@ -120,7 +120,10 @@ function checkNumbers({ store }: Engine, mutation: Mutation): void {
   if ((mutation.type === 'create' || mutation.type === 'setattr') && mutation.mode > MODE_MAX) {
     throw new FilesystemError('EIO', `mode 0${mutation.mode.toString(8)} has unknown bits`);
   }
-  if (mutation.type !== 'create' && mutation.type !== 'clone') return;
+  const { type } = mutation;
+  if (type !== 'create' && type !== 'clone' && type !== 'whiteout') return;
+  // None was made if both names were one inode.
+  if (type === 'whiteout' && mutation.ino === 0) return;
   if (mutation.type === 'clone' && mutation.realm !== 0) {
     checkNumber('realm', mutation.realm, nextRealm, REALM_MAX);
   } else {

@@ -1,22 +1,27 @@
 /**
- * Rename: an inode keeps its identity and gets another name.
- *
- * Across realms too: the record then states its realm, and a directory that moves takes its realm
- * along. Only linked files cannot leave their realm (their other names could not find them), nor
- * directories with such files below, unless they bring the link table with them.
+ * Rename: an inode gets another name. What had that name loses it; under the old name nothing is
+ * left, or, if that was asked for, a *whiteout*: a character device 0/0, by which an overlay of the
+ * kernel says that the name is gone. All of it is one step.
  */
-import { assert, FilesystemError, type Plan } from '../base/index.ts';
-import { InodeFlag, linkRecordLength, RenameFlag, type RenameMutation } from '../format/index.ts';
+import { FilesystemError, type Plan } from '../base/index.ts';
+import {
+  InodeFlag,
+  InodeKind,
+  RenameFlag,
+  type RenameMutation,
+  type WhiteoutMutation,
+} from '../format/index.ts';
+import { newInode } from './create.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
-import { writeLinkRecord } from './inode-record.ts';
-import { checkParent, Mutate, markLinksBelow, noEntry, stampDirectory } from './mutate.ts';
+import { checkMove, moveTo, settleMove } from './move.ts';
+import { checkParent, Mutate, noEntry, stampDirectory } from './mutate.ts';
 import { planRemoveName, removeName } from './removal.ts';
 import { checkKind } from './unlink.ts';
-import { Realm, type Vnode } from './vnode.ts';
+import type { Vnode } from './vnode.ts';
 
 export class Rename extends Mutate<void> {
-  readonly #record: RenameMutation;
+  readonly #record: RenameMutation | WhiteoutMutation;
   readonly #from: Vnode;
   readonly #to: Vnode;
   #source!: Vnode;
@@ -26,7 +31,7 @@ export class Rename extends Mutate<void> {
   /** Both names are the same inode: nothing is done, as POSIX has it. */
   #same = false;
 
-  constructor(engine: Engine, record: RenameMutation) {
+  constructor(engine: Engine, record: RenameMutation | WhiteoutMutation) {
     super(engine, record, 'normal');
     this.#record = record;
     this.#from = engine.vnode(record.parent);
@@ -45,8 +50,7 @@ export class Rename extends Mutate<void> {
     this.#check();
     const { inodes, trees } = this.engine;
     if (!inodes.planClaim(this.#from, plan)) return false;
-    const fromShared = inodes.planShared;
-    if (!trees.planRemove(this.#from.entries, this.#sourceKey, fromShared, plan)) return false;
+    if (!this.#planOldName(inodes.planShared, plan)) return false;
     if (!inodes.planClaim(this.#to, plan)) return false;
     const toShared = inodes.planShared;
     if (!trees.planInsert(this.#to.entries, this.#targetKey, toShared, plan)) return false;
@@ -71,19 +75,13 @@ export class Rename extends Mutate<void> {
     // a record out may take its leaf along, and then nobody has planned where the new one goes.
     trees.update(from.entries, this.#sourceKey, engine.position);
     if (this.#target !== undefined) this.#replace(this.#target);
-    this.#insert();
-    trees.remove(from.entries, this.#sourceKey);
-    from.size--;
+    const entry = { directory: to, name: this.#record.newName, key: this.#targetKey };
+    moveTo(engine, source, entry, this.#target !== undefined);
     to.size++;
+    this.#endOldName();
     if (source.isDirectory) from.nlink--;
     if (source.isDirectory) to.nlink++;
-    // A realm's root keeps its links to itself.
-    const links = source.has(InodeFlag.HAS_LINKS_BELOW) && source.realm.root !== source;
-    if (links || source.has(InodeFlag.LINKED)) markLinksBelow(engine, to);
-    inodes.claim(source);
-    source.ctime = time;
-    source.change++;
-    inodes.touch(source);
+    settleMove(engine, source, to, time);
     stampDirectory(engine, from, time);
     if (to !== from) stampDirectory(engine, to, time);
   }
@@ -118,18 +116,10 @@ export class Rename extends Mutate<void> {
       }
       checkKind(target, source.isDirectory);
     }
-    if (source.isDirectory && this.#to.isWithin(source)) {
-      throw new FilesystemError('EINVAL', 'Cannot move a directory into itself');
-    }
-    const linked =
-      source.has(InodeFlag.LINKED) ||
-      (source.has(InodeFlag.HAS_LINKS_BELOW) && source.realm.root !== source);
-    if (linked && this.#from.realm !== this.#to.realm) {
-      throw new FilesystemError('EXDEV', 'Cannot move files with several names to another clone');
-    }
+    checkMove(source, this.#from, this.#to);
   }
 
-  /** What had the new name loses it; the record that says so is written over by {@link #insert}. */
+  /** What had the new name loses it; the record that says so is written over by {@link moveTo}. */
   #replace(target: Vnode): void {
     const { engine } = this;
     const { newName, time } = this.#record;
@@ -141,46 +131,31 @@ export class Rename extends Mutate<void> {
     removeName(engine, target, time);
   }
 
-  #insert(): void {
-    const { engine } = this;
-    const { inodes, trees, table, store, position } = engine;
-    const { newName } = this.#record;
-    const source = this.#source;
-    const to = this.#to;
-    const key = this.#targetKey;
-    const taken = this.#target !== undefined;
-    table.detach(source);
-    source.name = newName;
-    if (source.has(InodeFlag.LINKED)) {
-      source.namedIn = to;
-      const length = linkRecordLength(newName.length);
-      if (taken) trees.resize(to.entries, key, length, position);
-      else trees.insert(to.entries, key, length, position);
-      inodes.touch(to);
-      writeLinkRecord({ name: newName, ino: source.ino }, store.blocks.bytes, position.at);
-    } else {
-      inodes.untouch(source);
-      this.#stateRealm();
-      inodes.insert(source, to.entries, key, taken);
+  #planOldName(shared: boolean, plan: Plan): boolean {
+    const { trees } = this.engine;
+    const { entries } = this.#from;
+    if (this.#record.type === 'rename') {
+      return trees.planRemove(entries, this.#sourceKey, shared, plan);
     }
-    table.attach(source);
-    assert(source.parent !== undefined, 'a renamed inode has a parent');
+    return trees.planInsert(entries, this.#sourceKey, shared, plan);
   }
 
-  /** An inode that leaves its realm, or that has one of its own, says so in its record. */
-  #stateRealm(): void {
-    const source = this.#source;
-    const { realm } = source;
-    const outer = this.#to.realm;
-    if (!source.has(InodeFlag.REALM) && realm === outer) return;
-    const first = !source.has(InodeFlag.REALM);
-    source.flags |= InodeFlag.REALM;
-    source.ownRealm = realm.id;
-    source.outerRealm = outer.id;
-    if (!first) return;
-    const own = new Realm(realm.id, source, outer.readOnly);
-    for (const vnode of this.engine.table.all) {
-      if (vnode.realm === realm && vnode.isWithin(source)) vnode.realm = own;
+  #endOldName(): void {
+    const { engine } = this;
+    const from = this.#from;
+    const record = this.#record;
+    if (record.type === 'rename') {
+      engine.trees.remove(from.entries, this.#sourceKey);
+      from.size--;
+      return;
     }
+    const { name, uid, gid, time, ino } = record;
+    const kind = InodeKind.CHARACTER;
+    const whiteout = newInode(engine, { kind, mode: 0, uid, gid, rdev: 0, time, ino });
+    record.ino = whiteout.ino;
+    whiteout.realm = from.realm;
+    whiteout.name = name;
+    engine.inodes.insert(whiteout, from.entries, this.#sourceKey, true);
+    engine.table.attach(whiteout);
   }
 }

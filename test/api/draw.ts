@@ -228,6 +228,7 @@ const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
   },
   cp: (draw) => (draw.small ? draw.cloneable() : undefined) ?? ['/nothing', '/a'],
   deleteSnapshot: (draw) => [draw.random.pick(SNAPSHOTS)],
+  exchange: (draw) => [draw.taken(), draw.random.chance(0.05) ? draw.place() : draw.taken()],
   fstat: (draw) => [draw.slot()],
   fsync: (draw) => [draw.slot()],
   ftruncate: (draw) => [draw.slot(), draw.offset()],

@@ -34,6 +34,7 @@ const EVEN: Weights = {
   cp: 2,
   defrag: 1,
   deleteSnapshot: 1,
+  exchange: 4,
   evict: 4,
   fstat: 1,
   fsync: 2,

@@ -44,6 +44,7 @@ function callsOf(slot: number): readonly Step[] {
     { call: 'copyFile', args: ['/d/f', '/d/i', 0] },
     { call: 'cp', args: ['/d/e', `/d/n${slot}`] },
     { call: 'deleteSnapshot', args: ['s'] },
+    { call: 'exchange', args: ['/d/f', '/d/c'] },
     { call: 'fstat', args: [slot] },
     { call: 'fsync', args: [slot] },
     { call: 'ftruncate', args: [slot, 100] },

@@ -69,6 +69,7 @@ const MODEL_CALLS = {
   },
   copyFile: (fs, [from, to, mode]) => fs.copyFile(s(from), s(to), n(mode)),
   cp: (fs, [from, to]) => fs.cloneTree(s(from), s(to)),
+  exchange: (fs, [left, right]) => fs.exchange(s(left), s(right)),
   fstat: (fs, [slot], open) => withHandle(open, slot, (handle) => modelStat(fs.fstat(handle))),
   fsync: (_fs, [slot], open) => withHandle(open, slot, () => undefined),
   ftruncate: (fs, [slot, size], open) =>
@@ -260,6 +261,7 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
   clone: () => undefined,
   defrag: () => undefined,
   deleteSnapshot: () => undefined,
+  exchange: () => undefined,
   snapshot: () => undefined,
   sync: () => undefined,
 };
@@ -347,6 +349,8 @@ export class VolumeRunner {
         return volume.snapshotSync(s(args[0]), { writable: args[1] === true });
       case 'deleteSnapshot':
         return volume.deleteSnapshotSync(s(args[0]));
+      case 'exchange':
+        return volume.exchangeSync(p(args[0]), p(args[1]));
       case 'sync':
         return volume.syncSync();
       case 'defrag':
@@ -370,6 +374,8 @@ export class VolumeRunner {
         return await volume.snapshot(s(args[0]), { writable: args[1] === true });
       case 'deleteSnapshot':
         return await volume.deleteSnapshot(s(args[0]));
+      case 'exchange':
+        return await volume.exchange(p(args[0]), p(args[1]));
       case 'sync':
         return await volume.sync();
       case 'defrag':

@@ -24,6 +24,7 @@ export const WEIGHTS: Weights = {
   copyFile: 3,
   defrag: 1,
   deleteSnapshot: 1,
+  exchange: 5,
   fsync: 14,
   ftruncate: 4,
   link: 4,

@@ -58,6 +58,7 @@ const WHOLE: ReadonlySet<Step['call']> = new Set([
   'chmod',
   'clone',
   'deleteSnapshot',
+  'exchange',
   'ftruncate',
   'link',
   'mkdir',

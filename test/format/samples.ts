@@ -332,6 +332,18 @@ export const MUTATIONS: readonly Mutation[] = [
     length: 0x5152535455,
     time: TIME,
   },
+  {
+    type: 'whiteout',
+    parent: 0x11121314,
+    name: 'old',
+    newParent: 0x21222324,
+    newName: 'newer',
+    flags: 1,
+    uid: 0x31323334,
+    gid: 0x41424344,
+    time: TIME,
+    ino: 0x5152535455,
+  },
 ];
 
 export function mutationSample(mutation: Mutation): Uint8Array {

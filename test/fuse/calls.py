@@ -100,9 +100,14 @@ def do_copy():
     return os.copy_file_range(source, target, size, start, end)
 
 
+def somewhere():
+    """Mostly a name that is there: two filesystems that agree have the same."""
+    return draw.choice(sorted(everything())) if draw.random() < 0.7 else path().encode()
+
+
 def do_rename2():
-    old, new = path(), path()
-    if libc.renameat2(-100, old.encode(), -100, new.encode(), draw.choice([0, 1])) != 0:
+    old, new = somewhere(), somewhere()
+    if libc.renameat2(-100, old, -100, new, draw.choice([0, 1, 2, 2, 2, 4, 5, 6, 8])) != 0:
         raise refused()
 
 
@@ -149,7 +154,7 @@ CALLS = {
     "rmdir": (lambda: os.rmdir(path()), 3),
     "unlink": (lambda: os.unlink(path()), 5),
     "rename": (lambda: os.rename(path(), path()), 7),
-    "rename2": (do_rename2, 3),
+    "rename2": (do_rename2, 6),
     "link": (lambda: os.link(path(), path(), follow_symlinks=draw.random() < 0.5), 5),
     "symlink": (lambda: os.symlink(draw.choice(NAMES), path()), 4),
     "readlink": (lambda: os.readlink(path()), 2),

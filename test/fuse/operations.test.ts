@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { ERRNO, viewOf } from '../../src/base/index.ts';
-import { Errno, Fattr, Ioctl, Opcode } from '../../src/fuse/constants.ts';
+import { Errno, Fattr, Ioctl, Opcode, RenameBit } from '../../src/fuse/constants.ts';
 import { decode } from '../../src/fuse/layout.ts';
 import {
   ACCESS_IN,
@@ -419,8 +419,9 @@ describe('what is not there', () => {
     const rename = (flags: number): number =>
       -kernel.ask(Opcode.RENAME2, ROOT, struct(RENAME2_IN, { newdir: ROOT, flags }), 'a', 'b')
         .error;
-    expect([rename(1), rename(2), rename(4)]).toEqual([
+    expect([rename(1), rename(3), rename(6), rename(8)]).toEqual([
       ERRNO.EEXIST[0],
+      ERRNO.EINVAL[0],
       ERRNO.EINVAL[0],
       ERRNO.EINVAL[0],
     ]);
@@ -435,6 +436,32 @@ describe('what is not there', () => {
     expect(ioctl(Ioctl.SETFLAGS, 0x10)).toBe(ERRNO.ENOTSUP[0]);
     expect(ioctl(0x5401)).toBe(Errno.ENOTTY);
     expect(-kernel.ask(Opcode.TMPFILE, ROOT, struct(CREATE_IN), 'x').error).toBe(ERRNO.ENOSYS[0]);
+  });
+});
+
+describe('rename2', () => {
+  const rename = (kernel: TestKernel, node: number, flags: number): void => {
+    kernel.ok(Opcode.RENAME2, node, struct(RENAME2_IN, { newdir: ROOT, flags }), 'a', 'b');
+  };
+
+  it('lets two names change places', () => {
+    const kernel = TestKernel.start();
+    const [a, b] = [kernel.create(ROOT, 'a').nodeid, mkdir(kernel, ROOT, 'b', 0o755)];
+    rename(kernel, ROOT, RenameBit.EXCHANGE);
+    expect([kernel.lookup(ROOT, 'a').nodeid, kernel.lookup(ROOT, 'b').nodeid]).toEqual([b, a]);
+  });
+
+  it('leaves a device 0/0 of whoever asks, in the group that a new file would get', () => {
+    const kernel = TestKernel.start();
+    const node = mkdir(kernel, ROOT, 'd', 0o2775);
+    kernel.setattr(node, { valid: Fattr.GID, gid: 77 });
+    kernel.create(node, 'a');
+    kernel.uid = 5;
+    kernel.gid = 6;
+    rename(kernel, node, RenameBit.WHITEOUT);
+    const left = kernel.lookup(node, 'a');
+    expect(left).toMatchObject({ uid: 5, gid: 77, mode: 0o020000, rdev: 0, nlink: 1 });
+    expect(kernel.ask(Opcode.LOOKUP, ROOT, 'b').error).toBe(0);
   });
 });
 

@@ -23,6 +23,8 @@ const EVEN: Weights = {
   dedupe: 4,
   unlink: 7,
   rename: 10,
+  exchange: 6,
+  whiteout: 2,
   link: 6,
   clone: 5,
   snapshot: 1,
@@ -275,6 +277,21 @@ const STEPS = {
     const directory = random.chance(0.4) ? from.directory : history.directory();
     const name = random.pick(NAMES);
     world.rename(from, { directory, name }, random.chance(0.1));
+  },
+
+  exchange(history: History): void {
+    const { random, world } = history;
+    const left = history.taken();
+    const right = random.chance(0.05) ? history.place() : history.taken();
+    if (left !== undefined && right !== undefined) world.exchange(left, right);
+  },
+
+  whiteout(history: History): void {
+    const { random, world } = history;
+    const from = history.taken();
+    if (from === undefined) return;
+    const directory = random.chance(0.4) ? from.directory : history.directory();
+    world.whiteout(from, { directory, name: random.pick(NAMES) });
   },
 
   link(history: History): void {

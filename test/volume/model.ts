@@ -9,7 +9,7 @@ import type { ErrorCode } from '../../src/base/index.ts';
 
 export const BLOCK = 4096;
 
-export type Kind = 'file' | 'directory' | 'symlink' | 'fifo';
+export type Kind = 'file' | 'directory' | 'symlink' | 'fifo' | 'device';
 export type AllocateWhat = 'reserve' | 'reserve behind' | 'collapse' | 'insert' | 'unshare';
 export type Verdict = ErrorCode | (() => void);
 
@@ -245,6 +245,45 @@ export class Model {
       if (source.linked || (source.linksBelow && source.realm.root !== source)) {
         markLinksBelow(to.directory);
       }
+    };
+  }
+
+  exchange(left: Place, right: Place, time: number): Verdict {
+    const [one, other] = [this.at(left), this.at(right)];
+    if (left.directory.realm.readOnly || right.directory.realm.readOnly) return 'EROFS';
+    if (one === undefined || other === undefined) return 'ENOENT';
+    if (one === other) return () => {};
+    const moves = [
+      { inode: one, from: left, to: right },
+      { inode: other, from: right, to: left },
+    ];
+    for (const { inode, from, to } of moves) {
+      if (inode.isDirectory && to.directory.isWithin(inode)) return 'EINVAL';
+      const bound = inode.linked || (inode.linksBelow && inode.realm.root !== inode);
+      if (bound && from.directory.realm !== to.directory.realm) return 'EXDEV';
+    }
+    return () => {
+      for (const { inode, from } of moves) this.#leave(from, inode, time);
+      for (const { inode, to } of moves) {
+        const { realm } = to.directory;
+        if (inode.realm.root !== inode && inode.realm !== realm) openRealm(inode);
+        this.#enter(to, inode, time);
+        if (inode.linked || (inode.linksBelow && inode.realm.root !== inode)) {
+          markLinksBelow(to.directory);
+        }
+      }
+    };
+  }
+
+  /** A rename that leaves a device under the old name. */
+  whiteout(from: Place, to: Place, time: number): Verdict {
+    const verdict = this.rename(from, to, false, time);
+    if (typeof verdict === 'string' || this.at(from) === this.at(to)) return verdict;
+    return () => {
+      verdict();
+      const made = this.create(from, 'device', { mode: 0, target: '' }, time);
+      if (typeof made === 'string') throw new Error(`A whiteout is ${made}`);
+      made();
     };
   }
 

@@ -39,6 +39,7 @@ export const KINDS: Readonly<Record<Kind, InodeKind>> = {
   directory: InodeKind.DIRECTORY,
   symlink: InodeKind.SYMLINK,
   fifo: InodeKind.FIFO,
+  device: InodeKind.CHARACTER,
 };
 
 const WHAT = {
@@ -102,7 +103,7 @@ export class World {
     // A node may have been made without its second copy, where no two blocks in a row were known
     // to be free; it gets one when it is made again.
     const place = { directory: this.model.root, name: 'nobody has this name' };
-    for (let i = 0; i < 2; i++) {
+    for (let i = 0; i < 4; i++) {
       this.create(place, 'fifo');
       this.unlink(place, 'file');
       this.settle();
@@ -261,6 +262,40 @@ export class World {
       newName: to.name,
       flags: noReplace ? RenameFlag.NO_REPLACE : 0,
       time,
+    });
+  }
+
+  exchange(left: Place, right: Place): void {
+    const time = this.#tick();
+    const parent = this.hold(left.directory);
+    const newParent = this.hold(right.directory);
+    this.#apply([parent, newParent], this.model.exchange(left, right, time.sec), {
+      type: 'rename',
+      parent: parent.id,
+      name: left.name,
+      newParent: newParent.id,
+      newName: right.name,
+      flags: RenameFlag.EXCHANGE,
+      time,
+    });
+  }
+
+  /** A rename that leaves a device under the old name. */
+  whiteout(from: Place, to: Place): void {
+    const time = this.#tick();
+    const parent = this.hold(from.directory);
+    const newParent = this.hold(to.directory);
+    this.#apply([parent, newParent], this.model.whiteout(from, to, time.sec), {
+      type: 'whiteout',
+      parent: parent.id,
+      name: from.name,
+      newParent: newParent.id,
+      newName: to.name,
+      flags: 0,
+      uid: 0,
+      gid: 0,
+      time,
+      ino: 0,
     });
   }
 

@@ -208,26 +208,35 @@ export function rename(served: Served, message: Message): Answer {
 
 export function rename2(served: Served, message: Message): Answer {
   const flags = message.u32(RENAME2_IN.at.flags);
-  if ((flags & ~RenameBit.NOREPLACE) !== 0) {
-    throw new FilesystemError('EINVAL', `Cannot rename with flags ${flags}: wanted 0 or NOREPLACE`);
+  const { NOREPLACE, EXCHANGE, WHITEOUT } = RenameBit;
+  const contradicts = (flags & EXCHANGE) !== 0 && flags !== EXCHANGE;
+  if (contradicts || (flags & ~(NOREPLACE | EXCHANGE | WHITEOUT)) !== 0) {
+    throw new FilesystemError('EINVAL', `Cannot rename with flags ${flags}`);
   }
-  return renameWith(served, message, RENAME2_IN.size, flags === 0 ? 0 : RenameFlag.NO_REPLACE);
+  return renameWith(served, message, RENAME2_IN.size, flags);
 }
 
 function* renameWith(
   served: Served,
   message: Message,
   namesAt: number,
-  flags: number,
+  bits: number,
 ): Procedure<number> {
-  const parent = served.vnode(message).id;
+  const from = served.vnode(message);
   const newParent = served.nodes.get(message.nodeAt(RENAME_IN.at.newdir)).id;
   const name = message.name(namesAt);
   const newName = message.nextName();
-  const { time } = served;
-  yield* run(
-    served.engine.apply({ type: 'rename', parent, name, newParent, newName, flags, time }),
-  );
+  const flags =
+    ((bits & RenameBit.NOREPLACE) !== 0 ? RenameFlag.NO_REPLACE : 0) |
+    ((bits & RenameBit.EXCHANGE) !== 0 ? RenameFlag.EXCHANGE : 0);
+  const record = { parent: from.id, name, newParent, newName, flags, time: served.time };
+  if ((bits & RenameBit.WHITEOUT) === 0) {
+    yield* run(served.engine.apply({ type: 'rename', ...record }));
+    return 0;
+  }
+  const { uid } = message;
+  const gid = (from.mode & SET_GROUP) !== 0 ? from.gid : message.gid;
+  yield* run(served.engine.apply({ type: 'whiteout', ...record, uid, gid, ino: 0 }));
   return 0;
 }
 
