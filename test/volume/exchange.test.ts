@@ -86,6 +86,25 @@ describe('exchange', () => {
     expect(() => world.rig.engine.apply(record)).toThrow('flags 3 contradict it');
   });
 
+  // What a leaf names may be copied with the leaf (T5): so leaves are made changeable first.
+  it('between clones whose counts are at their limit moves the blocks of its own side', () => {
+    const scene = new Scene({ countCap: 1 });
+    const { world, root } = scene;
+    const d = scene.makeDirectory(root, 'd');
+    scene.makeFile(d, 'a', 9000);
+    scene.makeFile(scene.makeDirectory(d, 'b'), 'below', 9000);
+    for (const name of ['k', 'l', 'm', 'n']) {
+      world.clone({ directory: root, name: 'd' }, { directory: root, name });
+    }
+    for (const [one, other] of ['kl', 'ml', 'nd', 'kk'] as const) {
+      scene.cool();
+      const [left, right] = [scene.at(root, one as string), scene.at(root, other as string)];
+      world.exchange({ directory: left, name: 'a' }, { directory: right, name: 'b' });
+      scene.check();
+    }
+    scene.checkTwice();
+  });
+
   // With long names a leaf has two or three records: nearly every change splits or joins some.
   seeded('finds everything it needs in small leaves', { count: 10 }, (random) => {
     const scene = new Scene({ countCap: random.pick([1, 4]), vnodeLimit: random.pick([1, 256]) });
