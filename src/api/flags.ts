@@ -26,6 +26,11 @@ export const constants = {
   O_NOFOLLOW: 0o400000,
   O_NOATIME: 0o1000000,
   O_SYNC: 0o4010000,
+  /**
+   * A file without a name, in the realm of the directory that is opened: it goes with its last
+   * user, or with a crash, unless `linkFile` gives it a name. Node has no name for this flag.
+   */
+  O_TMPFILE: 0o20200000,
   S_IFMT: 0o170000,
   S_IFREG: 0o100000,
   S_IFDIR: 0o040000,

@@ -10,6 +10,7 @@ export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index
 export { ExtentFlag } from '../volume/index.ts';
 export type { DefragReport } from './calls/defrag.ts';
 export type { AllocateOptions, CloneRangeOptions, DedupeOptions } from './calls/ranges.ts';
+export type { OpenFileArgument } from './calls/tmpfile.ts';
 export type { FileArgument } from './calls/whole-files.ts';
 export { Dir } from './dir.ts';
 export type { NodeError } from './errors.ts';

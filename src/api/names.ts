@@ -3,6 +3,7 @@
  * Linux calls with the same purpose.
  */
 import { exchange } from './calls/exchange.ts';
+import { linkFile, type OpenFileArgument } from './calls/tmpfile.ts';
 import { type PathArgument, pathText } from './path.ts';
 import { Upkeep } from './upkeep.ts';
 
@@ -24,6 +25,37 @@ export abstract class Names extends Upkeep {
   exchangeSync(path: PathArgument, otherPath: PathArgument): void {
     const call = exchange(this.caller.context, path, otherPath);
     this.caller.finish(call, exchangeSite(path, otherPath));
+  }
+
+  /**
+   * Gives an open file one name more: its first, if it was opened with `O_TMPFILE`. So a file comes
+   * to be whole or not at all: it is written, made durable with `fsync`, and named, and whoever
+   * finds the name finds everything; after a crash too, if the directory was made durable then. It
+   * is linkat(2) with AT_EMPTY_PATH.
+   *
+   * @throws `EEXIST`, `ENOENT` if all names of the file are gone, or if it must not get one
+   *   (`O_EXCL`), `EXDEV` in another clone than that in which it was made, `EPERM` of a directory,
+   *   `EBADF`, `EROFS`, `ENOSPC`; nothing has changed then
+   * @example
+   * ```ts
+   * const vol = Volume.openSync('work.img');
+   * const fd = vol.fs.openSync('/', constants.O_TMPFILE | constants.O_RDWR);
+   * vol.fs.writeSync(fd, 'all of it');
+   * vol.fs.fsyncSync(fd);
+   * vol.linkFileSync(fd, '/whole');
+   * vol.fs.closeSync(fd);
+   * console.log(vol.fs.readFileSync('/whole', 'utf8')); // all of it
+   * vol.closeSync();
+   * ```
+   */
+  async linkFile(file: OpenFileArgument, newPath: PathArgument): Promise<void> {
+    const call = linkFile(this.caller.context, file, newPath);
+    await this.caller.start(call, { syscall: 'link', dest: pathText(newPath) });
+  }
+
+  linkFileSync(file: OpenFileArgument, newPath: PathArgument): void {
+    const call = linkFile(this.caller.context, file, newPath);
+    this.caller.finish(call, { syscall: 'link', dest: pathText(newPath) });
   }
 }
 

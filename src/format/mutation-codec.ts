@@ -132,6 +132,18 @@ export const SCHEMAS: Readonly<Record<MutationType, Schema>> = {
       ino: 'u64',
     },
   ],
+  tmpfile: [
+    16,
+    {
+      parent: 'u32',
+      mode: 'u32',
+      uid: 'u32',
+      gid: 'u32',
+      time: 'time',
+      ino: 'u64',
+      handle: 'u32',
+    },
+  ],
 };
 
 const TYPES = new Map<number, MutationType>(

@@ -46,6 +46,19 @@ export interface CreateMutation {
   handle: number;
 }
 
+/** Makes a file that has no name yet, in the realm of a directory. */
+export interface TmpfileMutation {
+  readonly type: 'tmpfile';
+  readonly parent: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly time: Time;
+  /** 0 asks for the next free number. */
+  ino: number;
+  handle: number;
+}
+
 /** One name more for an inode. */
 export interface LinkMutation {
   readonly type: 'link';
@@ -194,6 +207,7 @@ export interface CloneRangeMutation {
 export type Mutation =
   | BindMutation
   | CreateMutation
+  | TmpfileMutation
   | LinkMutation
   | UnlinkMutation
   | RenameMutation

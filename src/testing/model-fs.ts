@@ -147,12 +147,32 @@ export class ModelFs {
   }
 
   link(existing: string, path: string): void {
-    const node = this.find(existing, false);
-    const place = this.#vacant(path, false);
+    this.#addName(this.find(existing, false), this.#vacant(path, false));
+  }
+
+  /** Gives an open file one name more. */
+  linkFile(handle: ModelHandle, path: string): void {
+    checkOpen(handle);
+    this.#addName(handle.node, this.#vacant(path, false));
+  }
+
+  #addName(node: ModelNode, place: Place): void {
     checkWritable(place.directory);
     checkWritable(node);
     if (node.isDirectory) throw new ModelError('EPERM');
-    if (node.realm !== place.directory.realm) throw new ModelError('EXDEV');
+    if (node.nlink === 0 && !node.linkable) throw new ModelError('ENOENT');
+    const { realm } = place.directory;
+    const home = node.linkable ? node.realm.scope === realm.scope : node.realm === realm;
+    if (!home) throw new ModelError('EXDEV');
+    if (node.linkable) {
+      node.realm = realm;
+      node.linkable = false;
+      node.nlink = 1;
+      node.ctime = this.#volume.now();
+      this.#enter(place, node);
+      this.#volume.onChange();
+      return;
+    }
     for (const above of this.#namesOf(node)) markLinksBelow(above);
     node.linked = true;
     node.nlink++;
@@ -369,6 +389,27 @@ export class ModelFs {
       readable: how.read === true,
       writable: how.write === true,
       append: how.append === true,
+      position: 0,
+      open: true,
+    };
+    this.#volume.keep(handle);
+    return handle;
+  }
+
+  /** A file without a name, in the realm of a directory. */
+  openTmpfile(path: string, mode = 0o666): ModelHandle {
+    const directory = this.find(path, true);
+    if (!directory.isDirectory) throw new ModelError('ENOTDIR');
+    checkWritable(directory);
+    const node = newNode('file', mode & ~this.#volume.umask & 0o7777, this.#volume.now());
+    node.realm = directory.realm;
+    node.nlink = 0;
+    node.linkable = true;
+    const handle = {
+      node,
+      readable: true,
+      writable: true,
+      append: false,
       position: 0,
       open: true,
     };

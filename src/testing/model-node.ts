@@ -110,10 +110,13 @@ export class ContentDigest {
 export class ModelRealm {
   readonly root: ModelNode;
   readonly readOnly: boolean;
+  /** What numbers of inodes belong to: what leaves a realm keeps its numbers. */
+  readonly scope: object;
 
-  constructor(root: ModelNode, readOnly: boolean) {
+  constructor(root: ModelNode, readOnly: boolean, scope: object = {}) {
     this.root = root;
     this.readOnly = readOnly;
+    this.scope = scope;
   }
 }
 
@@ -141,6 +144,8 @@ export class ModelNode {
   /** Such a file may be below: nor can this directory. */
   linksBelow = false;
   opens = 0;
+  /** It was made without a name, and may get one. */
+  linkable = false;
 
   constructor(kind: ModelKind) {
     this.kind = kind;
@@ -187,7 +192,7 @@ export function markLinksBelow(from: ModelNode): void {
 /** What has left its realm is one of its own. */
 export function openRealm(top: ModelNode): void {
   const old = top.realm;
-  const own = new ModelRealm(top, false);
+  const own = new ModelRealm(top, false, old.scope);
   const visit = (node: ModelNode): void => {
     if (node.realm !== old) return;
     node.realm = own;

@@ -1,28 +1,20 @@
 /**
- * Create and link: new names.
+ * Create: new inodes.
  */
-import { assert, copyBinary, FilesystemError, type InodeNumber, type Plan } from '../base/index.ts';
+import { copyBinary, FilesystemError, type InodeNumber, type Plan } from '../base/index.ts';
 import {
   type CreateMutation,
   INLINE_MAX,
-  InodeFlag,
   InodeKind,
-  type LinkMutation,
-  linkRecordLength,
   SlotKind,
   TARGET_MAX,
+  type TmpfileMutation,
 } from '../format/index.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
-import { writeLinkRecord } from './inode-record.ts';
-import { checkParent, checkWritable, Mutate, markLinksBelow, stampDirectory } from './mutate.ts';
+import { checkParent, Mutate, nameExists, stampDirectory } from './mutate.ts';
+import { makeOrphan, planOrphan } from './removal.ts';
 import type { Vnode } from './vnode.ts';
-
-const EXISTS = (name: string): FilesystemError =>
-  new FilesystemError('EEXIST', `Cannot create ${JSON.stringify(name)}: the name exists`);
-
-/** Names an inode can have at the most. */
-const LINKS_MAX = 65000;
 
 /** What a new inode is told of itself. */
 type NewInode = Pick<CreateMutation, 'kind' | 'mode' | 'uid' | 'gid' | 'rdev' | 'time' | 'ino'>;
@@ -69,10 +61,10 @@ export class Create extends Mutate<Vnode> {
     const { name, target } = this.#record;
     const parent = this.#parent;
     checkParent(parent);
-    if (parent.children?.has(name)) throw EXISTS(name);
+    if (parent.children?.has(name)) throw nameExists(name);
     const found = engine.directories.find(parent, name, engine.position, plan);
     if (found === 'missing') return false;
-    if (found === 'found') throw EXISTS(name);
+    if (found === 'found') throw nameExists(name);
     const key = engine.directories.keyFor(name);
     if (!engine.inodes.planClaim(parent, plan)) return false;
     if (target.length > INLINE_MAX) plan.blocks++;
@@ -118,113 +110,38 @@ export class Create extends Mutate<Vnode> {
 }
 
 /**
- * Gives an inode one name more. With its second name an inode moves from its directory into the
- * link table of its realm, where all its names find it.
+ * Makes a file without a name: an orphan from birth, that goes with its last user, or with a crash,
+ * unless it gets a name before. Its result is the vnode, held for the caller, who has to open it.
  */
-export class Link extends Mutate<void> {
-  readonly #record: LinkMutation;
-  readonly #target: Vnode;
+export class CreateTmpfile extends Mutate<Vnode> {
+  readonly #record: TmpfileMutation;
   readonly #parent: Vnode;
 
-  constructor(engine: Engine, record: LinkMutation) {
+  constructor(engine: Engine, record: TmpfileMutation) {
     super(engine, record, 'normal');
     this.#record = record;
-    this.#target = engine.vnode(record.target);
     this.#parent = engine.vnode(record.parent);
-    checkName(record.name);
   }
 
   protected override look(plan: Plan): boolean {
     const { engine } = this;
-    const { directories, inodes, trees } = engine;
-    const target = this.#target;
-    const parent = this.#parent;
-    checkParent(parent);
-    this.#check();
-    const { name } = this.#record;
-    if (parent.children?.has(name)) throw EXISTS(name);
-    const found = directories.find(parent, name, engine.position, plan);
-    if (found === 'missing') return false;
-    if (found === 'found') throw EXISTS(name);
-    const key = directories.keyFor(name);
-    if (!inodes.planClaim(parent, plan)) return false;
-    if (!trees.planInsert(parent.entries, key, inodes.planShared, plan)) return false;
-    if (!inodes.planClaim(target, plan)) return false;
-    const above = inodes.planShared;
-    if (!target.has(InodeFlag.LINKED)) {
-      if (!inodes.planRewrite(target, plan, above)) return false;
-      const { root } = target.realm;
-      if (!inodes.planClaim(root, plan)) return false;
-      if (!trees.planInsert(root.links, target.ino, inodes.planShared, plan)) return false;
-      inodes.planRewrite(root, plan);
-    }
-    return plan.ready;
+    const { realm } = this.#parent;
+    checkParent(this.#parent);
+    return planOrphan(engine, { realm, ino: engine.peekInode(this.#record.ino) }, plan);
   }
 
-  protected override change(): void {
+  protected override change(): Vnode {
     const { engine } = this;
-    const { directories, inodes, trees, store, table } = engine;
-    const { name, time } = this.#record;
-    const target = this.#target;
-    const parent = this.#parent;
-    if (!target.has(InodeFlag.LINKED)) this.#moveToTable();
-    inodes.claim(parent);
-    const found = directories.find(parent, name, engine.position, engine.noPlan);
-    assert(found === 'none', 'the name was free when it was looked for');
-    const length = linkRecordLength(name.length);
-    trees.insert(parent.entries, directories.keyFor(name), length, engine.position);
-    inodes.touch(parent);
-    writeLinkRecord({ name, ino: target.ino }, store.blocks.bytes, engine.position.at);
-    table.detach(target);
-    target.name = name;
-    target.namedIn = parent;
-    table.attach(target);
-    inodes.claim(target);
-    target.nlink++;
-    target.ctime = time;
-    target.change++;
-    inodes.touch(target);
-    parent.size++;
-    markLinksBelow(engine, parent);
-    stampDirectory(engine, parent, time);
-  }
-
-  #check(): void {
-    const target = this.#target;
-    checkWritable(target);
-    if (target.isDirectory) throw new FilesystemError('EPERM', 'Cannot link a directory');
-    if (target.unlinked) throw new FilesystemError('ENOENT', 'Cannot link a file that was removed');
-    if (target.realm.root.holder === undefined) {
-      throw new FilesystemError('EPERM', 'Cannot link a file beside the snapshots');
-    }
-    if (target.realm !== this.#parent.realm) {
-      throw new FilesystemError('EXDEV', 'Cannot link a file into another clone');
-    }
-    if (target.nlink >= LINKS_MAX) {
-      throw new FilesystemError('EMLINK', `Cannot link the file: it has ${target.nlink} names`);
-    }
-  }
-
-  /** The record becomes a mere name, and the inode goes into the link table. */
-  #moveToTable(): void {
-    const { inodes, trees, store, table } = this.engine;
-    const target = this.#target;
-    const directory = target.parent as Vnode;
-    const { name } = target;
-    inodes.claim(target);
-    const position = this.engine.position;
-    const entries = directory.entries;
-    trees.resize(entries, target.key, linkRecordLength(name.length), position);
-    inodes.touch(directory);
-    writeLinkRecord({ name, ino: target.ino }, store.blocks.bytes, position.at);
-    markLinksBelow(this.engine, directory);
-    table.detach(target);
-    target.flags |= InodeFlag.LINKED;
-    target.namedIn = directory;
-    const { root } = target.realm;
-    inodes.claim(root);
-    inodes.insert(target, root.links, target.ino);
-    inodes.rewrite(root);
-    table.attach(target);
+    const record = this.#record;
+    const vnode = newInode(engine, { ...record, kind: InodeKind.FILE, rdev: 0 });
+    record.handle = vnode.id;
+    record.ino = vnode.ino;
+    vnode.realm = this.#parent.realm;
+    vnode.nlink = 0;
+    vnode.unlinked = true;
+    vnode.linkable = true;
+    vnode.holds = 1;
+    makeOrphan(engine, vnode);
+    return vnode;
   }
 }

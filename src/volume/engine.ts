@@ -24,13 +24,14 @@ import { SetAttributes, SetExtended } from './attributes.ts';
 import { Clone } from './clone.ts';
 import { CloneRange } from './clone-range.ts';
 import { CowRuns } from './cow-runs.ts';
-import { Create, Link } from './create.ts';
+import { Create, CreateTmpfile } from './create.ts';
 import { truncateFromRecord, writeFromRecord } from './data.ts';
 import { Dedupe } from './dedupe.ts';
 import { Directories } from './directories.ts';
 import { Exchange } from './exchange.ts';
 import { Inodes } from './inodes.ts';
 import { VolumeIomapOps } from './iomap-ops.ts';
+import { Link } from './link.ts';
 import { LogRecords } from './log-records.ts';
 import { Look, lookupBound } from './look.ts';
 import { MapWritten } from './map-written.ts';
@@ -126,8 +127,8 @@ export class Engine implements StoreClient {
   }
 
   /**
-   * An operation that does what a record says. `bind`, `create` and `clone` come to a vnode, held
-   * for the caller; `write-inline` to the bytes written. The blocks of a `write` have to be taken
+   * An operation that does what a record says. `bind`, `create`, `tmpfile` and `clone` come to a vnode,
+   * held for the caller; `write-inline` to the bytes written. The blocks of a `write` have to be taken
    * already; only a mount that replays the log knows of such.
    */
   apply(record: Mutation): Operation<unknown> {
@@ -144,6 +145,8 @@ export class Engine implements StoreClient {
         return (record.flags & RenameFlag.EXCHANGE) === 0
           ? new Rename(this, record)
           : new Exchange(this, record);
+      case 'tmpfile':
+        return new CreateTmpfile(this, record);
       case 'whiteout':
         return new Rename(this, record);
       case 'setattr':
@@ -170,9 +173,14 @@ export class Engine implements StoreClient {
   /** A number for a new inode: the one asked for, or with 0 the next that was never used. */
   takeInode(wanted: number): number {
     const { state } = this.store;
-    const ino = wanted === 0 ? state.nextInode : wanted;
+    const ino = this.peekInode(wanted);
     state.nextInode = Math.max(state.nextInode, ino + 1);
     return ino;
+  }
+
+  /** Which number {@link takeInode} would give in this turn. */
+  peekInode(wanted: number): number {
+    return wanted === 0 ? this.store.state.nextInode : wanted;
   }
 
   /** The same for a new realm. */

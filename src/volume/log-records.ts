@@ -87,7 +87,7 @@ export class LogRecords {
     if (record.type === 'setxattr') this.#count(this.#vnodeOf(record.target).attributeBlocks);
     if (this.#knowsAll(record)) {
       log.append(record);
-      if (record.type === 'create' || record.type === 'clone') this.#bound.add(record.handle);
+      if (introduces(record)) this.#bound.add(record.handle);
     } else if (staysBehind(record)) log.lose();
     // It may have dropped the data that had made the file longer.
     if (changed?.logged) this.sized(changed, changed.size);
@@ -245,6 +245,7 @@ function namedIn(record: Mutation, holds: (handle: number) => boolean): boolean 
   switch (record.type) {
     case 'bind':
     case 'create':
+    case 'tmpfile':
     case 'unlink':
       return holds(record.parent);
     case 'rename':
@@ -266,6 +267,13 @@ function namedIn(record: Mutation, holds: (handle: number) => boolean): boolean 
 export function modified(target: number, mtime: Time, time: Time): Mutation {
   const none = { mode: 0, uid: 0, gid: 0, atime: mtime };
   return { type: 'setattr', target, mask: AttributeMask.MTIME, ...none, mtime, time };
+}
+
+/** Records of which an inode comes. */
+type Introduction = Extract<Mutation, { handle: number }>;
+
+export function introduces(record: Mutation): record is Introduction {
+  return 'handle' in record;
 }
 
 /** Handles of the inodes that a record names. */

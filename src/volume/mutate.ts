@@ -87,3 +87,7 @@ export function markLinksBelow(engine: Engine, directory: Vnode): void {
 export function noEntry(name: string): FilesystemError {
   return new FilesystemError('ENOENT', `Cannot find ${JSON.stringify(name)} in the directory`);
 }
+
+export function nameExists(name: string): FilesystemError {
+  return new FilesystemError('EEXIST', `Cannot create ${JSON.stringify(name)}: the name exists`);
+}

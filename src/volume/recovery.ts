@@ -20,7 +20,7 @@ import {
 import { Clear, Writeback } from '../iomap/index.ts';
 import type { FoundLog } from '../store/index.ts';
 import type { Engine } from './engine.ts';
-import { handlesOf, modified } from './log-records.ts';
+import { handlesOf, introduces, modified } from './log-records.ts';
 import { AvoidLeftOut, HasBytesBehind, TakeLogged } from './map-written.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -83,7 +83,7 @@ function* replay(engine: Engine, handles: Handles, mutation: Mutation): Steps<vo
       yield* handles.trim(mutation.source);
     }
     const result = yield engine.apply(handles.translate(forReplay(mutation)));
-    if (isIntroduction(mutation)) yield* handles.introduce(mutation.handle, result as Vnode);
+    if (introduces(mutation)) yield* handles.introduce(mutation.handle, result as Vnode);
     if (mutation.type === 'write-inline') yield* handles.writeBack(mutation.target);
     yield* handles.used(mutation);
   } catch (error) {
@@ -114,14 +114,14 @@ function forReplay(mutation: Mutation): Mutation {
  */
 function checkNumbers({ store }: Engine, mutation: Mutation): void {
   const { nextInode, nextRealm } = store.state;
+  const { type } = mutation;
   if (mutation.type === 'create' && !(mutation.kind >= 1 && mutation.kind < InodeKind.LINK)) {
     throw new FilesystemError('EIO', `kind ${mutation.kind} is none that has a name of its own`);
   }
-  if ((mutation.type === 'create' || mutation.type === 'setattr') && mutation.mode > MODE_MAX) {
+  if ('mode' in mutation && type !== 'fallocate' && mutation.mode > MODE_MAX) {
     throw new FilesystemError('EIO', `mode 0${mutation.mode.toString(8)} has unknown bits`);
   }
-  const { type } = mutation;
-  if (type !== 'create' && type !== 'clone' && type !== 'whiteout') return;
+  if (!('ino' in mutation)) return;
   // None was made if both names were one inode.
   if (type === 'whiteout' && mutation.ino === 0) return;
   if (mutation.type === 'clone' && mutation.realm !== 0) {
@@ -138,12 +138,6 @@ function checkNumber(what: string, found: number, least: number, limit: number):
 
 /** Permissions, and the three bits above them. */
 const MODE_MAX = 0o7777;
-
-type Introduction = Extract<Mutation, { handle: number }>;
-
-function isIntroduction(mutation: Mutation): mutation is Introduction {
-  return 'handle' in mutation;
-}
 
 /**
  * Which vnode a handle of the log stands for. Each is kept open from its introduction to its last
@@ -190,7 +184,7 @@ class Handles {
       this.#uses.set(handle, left);
       if (left === 0) yield* this.#close(handle);
     }
-    if (isIntroduction(mutation) && !this.#uses.get(mutation.handle)) {
+    if (introduces(mutation) && !this.#uses.get(mutation.handle)) {
       yield* this.#close(mutation.handle);
     }
   }

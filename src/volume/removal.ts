@@ -162,7 +162,7 @@ export function freeOrphan(engine: Engine, vnode: Vnode): void {
 }
 
 /** Plans {@link makeOrphan}. False if the plan has needs. */
-export function planOrphan(engine: Engine, vnode: Vnode, plan: Plan): boolean {
+export function planOrphan(engine: Engine, vnode: Identity, plan: Plan): boolean {
   const { inodes, trees, orphans, directories } = engine;
   const found = directories.find(orphans, orphanName(vnode), engine.position, plan);
   if (found === 'missing' || !inodes.planClaim(orphans, plan)) return false;
@@ -213,6 +213,9 @@ function discard(engine: Engine, vnode: Vnode): void {
   if (vnode.holds === 0) table.drop(vnode);
 }
 
-function orphanName(vnode: Vnode): string {
+/** What an orphan is named by. */
+type Identity = Pick<Vnode, 'realm'> & { readonly ino: number };
+
+function orphanName(vnode: Identity): string {
   return `${vnode.realm.id}.${vnode.ino}`;
 }

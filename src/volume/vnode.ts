@@ -111,6 +111,8 @@ export class Vnode extends IomapFile implements MapRoot {
   seen = 0;
   /** No name leads to it any more. */
   unlinked = false;
+  /** It was made without a name, and may get one. */
+  linkable = false;
   dirty = false;
   /** The record was changeable in this txg, at this count of clones. */
   claimTxg = 0 as Txg;
@@ -183,6 +185,7 @@ export class Vnode extends IomapFile implements MapRoot {
     this.opens = 0;
     this.seen = 0;
     this.unlinked = false;
+    this.linkable = false;
     this.dirty = false;
     this.claimTxg = 0 as Txg;
     this.claimEpoch = -1;

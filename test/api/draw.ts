@@ -201,6 +201,7 @@ const ON_FILES: ReadonlySet<Step['call']> = new Set([
   'fstat',
   'fsync',
   'ftruncate',
+  'linkFile',
   'range',
   'read',
   'write',
@@ -234,6 +235,7 @@ const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
   ftruncate: (draw) => [draw.slot(), draw.offset()],
   lchown: (draw) => [draw.taken(), draw.random.below(9), draw.random.below(9)],
   link: (draw) => [draw.file(), draw.place()],
+  linkFile: (draw) => [draw.slot(), draw.place()],
   lstat: (draw) => [draw.taken()],
   mkdir: (draw) => [draw.place(), draw.random.chance(0.2)],
   open: (draw) => {
@@ -275,6 +277,7 @@ const ARGUMENTS: Readonly<Record<Step['call'], (draw: Draw) => Argument[]>> = {
   symlink: (draw) => [draw.target(), draw.place()],
   sync: () => [],
   defrag: () => [],
+  tmpfile: (draw) => [draw.random.below(SLOTS), draw.taken(({ isDirectory }) => isDirectory)],
   truncate: (draw) => [draw.file(), draw.offset()],
   unlink: (draw) => [draw.file()],
   utimes: (draw) => [draw.taken(), draw.random.below(2 ** 31), draw.random.below(2 ** 31)],

@@ -76,6 +76,8 @@ const MODEL_CALLS = {
     withHandle(open, slot, (handle) => fs.ftruncate(handle, n(size))),
   lchown: (fs, [path, uid, gid]) => fs.lchown(s(path), n(uid), n(gid)),
   link: (fs, [from, to]) => fs.link(s(from), s(to)),
+  linkFile: (fs, [slot, path], open) =>
+    withHandle(open, slot, (handle) => fs.linkFile(handle, s(path))),
   lstat: (fs, [path]) => modelStat(fs.lstat(s(path))),
   mkdir: (fs, [path, recursive]) => fs.mkdir(s(path), { recursive: recursive === true }),
   open: (fs, [slot, path, flags], open) => {
@@ -95,6 +97,11 @@ const MODEL_CALLS = {
   rmdir: (fs, [path]) => fs.rmdir(s(path)),
   stat: (fs, [path]) => modelStat(fs.stat(s(path))),
   symlink: (fs, [target, path]) => fs.symlink(s(target), s(path)),
+  tmpfile: (fs, [slot, path], open) => {
+    if (open.has(n(slot))) return SKIPPED;
+    open.set(n(slot), fs.openTmpfile(s(path)));
+    return undefined;
+  },
   truncate: (fs, [path, size]) => fs.truncate(s(path), n(size)),
   unlink: (fs, [path]) => fs.unlink(s(path)),
   utimes: (fs, [path, atime, mtime]) => fs.utimes(s(path), n(atime), n(mtime)),
@@ -249,6 +256,12 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
   rmdir: (fs, [path]) => fs.rmdir(p(path)),
   stat: (fs, [path]) => then(fs.stat(p(path)), (stat) => statText(stat)),
   symlink: (fs, [target, path]) => fs.symlink(p(target), p(path)),
+  tmpfile: (fs, [slot, path], open) => {
+    if (open.has(n(slot))) return SKIPPED;
+    return then(fs.open(p(path), constants.O_TMPFILE | constants.O_RDWR), (handle) => {
+      open.set(n(slot), handle);
+    });
+  },
   truncate: (fs, [path, size]) => fs.truncate(p(path), n(size)),
   unlink: (fs, [path]) => fs.unlink(p(path)),
   utimes: (fs, [path, atime, mtime]) => fs.utimes(p(path), n(atime), n(mtime)),
@@ -262,6 +275,7 @@ const CALLS: Record<keyof typeof MODEL_CALLS, Call> = {
   defrag: () => undefined,
   deleteSnapshot: () => undefined,
   exchange: () => undefined,
+  linkFile: () => undefined,
   snapshot: () => undefined,
   sync: () => undefined,
 };
@@ -351,6 +365,8 @@ export class VolumeRunner {
         return volume.deleteSnapshotSync(s(args[0]));
       case 'exchange':
         return volume.exchangeSync(p(args[0]), p(args[1]));
+      case 'linkFile':
+        return withHandle(this.open, args[0], (file) => volume.linkFileSync(file, p(args[1])));
       case 'sync':
         return volume.syncSync();
       case 'defrag':
@@ -376,6 +392,8 @@ export class VolumeRunner {
         return await volume.deleteSnapshot(s(args[0]));
       case 'exchange':
         return await volume.exchange(p(args[0]), p(args[1]));
+      case 'linkFile':
+        return await withHandle(this.open, args[0], (file) => volume.linkFile(file, p(args[1])));
       case 'sync':
         return await volume.sync();
       case 'defrag':

@@ -95,6 +95,10 @@ export class States {
     };
     visit(model.root, '');
     for (const [name, root] of sorted(model.snapshots)) visit(root, `@${name}:`);
+    // What has no name yet may get one, and then show what it was before.
+    for (const { node } of model.handles) {
+      if (node.linkable) files.set(node, this.#entryOf(node));
+    }
     this.#states.push({ names, files });
   }
 

@@ -344,6 +344,16 @@ export const MUTATIONS: readonly Mutation[] = [
     time: TIME,
     ino: 0x5152535455,
   },
+  {
+    type: 'tmpfile',
+    parent: 0x11121314,
+    mode: 0o640,
+    uid: 0x21222324,
+    gid: 0x31323334,
+    time: TIME,
+    ino: 0x4142434445,
+    handle: 0x51525354,
+  },
 ];
 
 export function mutationSample(mutation: Mutation): Uint8Array {

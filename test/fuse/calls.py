@@ -19,6 +19,8 @@ draw = random.Random(seed)
 libc = ctypes.CDLL(None, use_errno=True)
 libc.fallocate64.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 libc.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p] * 2 + [ctypes.c_uint]
+libc.linkat.argtypes = libc.renameat2.argtypes[:4] + [ctypes.c_int]
+AT_SYMLINK_FOLLOW = 0x400
 os.chdir(folder)
 os.umask(0)
 
@@ -111,6 +113,24 @@ def do_rename2():
         raise refused()
 
 
+def do_tmpfile():
+    folder, slot = draw.choice(FOLDERS), draw.randrange(6)
+    access = draw.choice([os.O_WRONLY, os.O_RDWR, os.O_RDWR, os.O_RDONLY])
+    exclusive = os.O_EXCL if draw.random() < 0.1 else 0
+    fd = os.open(folder, os.O_TMPFILE | access | exclusive, draw.choice([0o644, 0o4755, 0o000]))
+    if slot in files:
+        os.close(files[slot])
+    files[slot] = fd
+    return shown(os.fstat(fd))
+
+
+def do_linkfd():
+    """An open file gets a name: its first, perhaps."""
+    source = f"/proc/self/fd/{opened()}".encode()
+    if libc.linkat(-100, source, -100, path().encode(), AT_SYMLINK_FOLLOW) != 0:
+        raise refused()
+
+
 def do_setxattr():
     name = draw.choice(["user.a", "user.b", "trusted.c", "user.", "nothing", "security.x"])
     flags = draw.choice([0, 0, os.XATTR_CREATE, os.XATTR_REPLACE])
@@ -156,6 +176,8 @@ CALLS = {
     "rename": (lambda: os.rename(path(), path()), 7),
     "rename2": (do_rename2, 6),
     "link": (lambda: os.link(path(), path(), follow_symlinks=draw.random() < 0.5), 5),
+    "tmpfile": (do_tmpfile, 4),
+    "linkfd": (do_linkfd, 5),
     "symlink": (lambda: os.symlink(draw.choice(NAMES), path()), 4),
     "readlink": (lambda: os.readlink(path()), 2),
     "mknod": (do_mknod, 3),

@@ -56,7 +56,10 @@ attempt(os.removexattr, 'copy', 'user.name'); attempt(os.setxattr, 'copy', 'syst
 attempt(os.getxattr, 'copy', 'user.none')
 attempt(fcntl.ioctl, other, 0x80086601, array.array('l', [0]))
 attempt(fcntl.ioctl, other, 0x5401, array.array('l', [0]))
-attempt(os.open, '.', os.O_TMPFILE | os.O_RDWR)
+temporary = os.open('.', os.O_TMPFILE | os.O_RDWR)
+os.pwrite(temporary, b'all', 0)
+libc.linkat(-100, f'/proc/self/fd/{temporary}'.encode(), -100, b'named', 0x400)
+os.open('.', os.O_TMPFILE | os.O_RDWR)
 fcntl.flock(other, fcntl.LOCK_EX); fcntl.lockf(other, fcntl.LOCK_EX)
 folder = os.open('folder', os.O_RDONLY); os.fsync(folder)
 os.statvfs('.'); os.listdir('folder'); os.scandir('folder')
@@ -119,6 +122,7 @@ const BODIES: Readonly<Record<number, AnyLayout>> = {
   [Opcode.READDIRPLUS]: wire.READ_IN,
   [Opcode.FSYNCDIR]: wire.FSYNC_IN,
   [Opcode.CREATE]: wire.CREATE_IN,
+  [Opcode.TMPFILE]: wire.CREATE_IN,
   [Opcode.IOCTL]: wire.IOCTL_IN,
   [Opcode.BATCH_FORGET]: wire.BATCH_FORGET_IN,
   [Opcode.FALLOCATE]: wire.FALLOCATE_IN,

@@ -26,6 +26,8 @@ const EVEN: Weights = {
   exchange: 6,
   whiteout: 2,
   link: 6,
+  tmpfile: 3,
+  nameOpen: 3,
   clone: 5,
   snapshot: 1,
   attributes: 3,
@@ -300,6 +302,26 @@ const STEPS = {
     if (from === undefined) return;
     const near = random.chance(0.5) ? from.directory : history.directory();
     world.link(from, { directory: near, name: random.pick(NAMES) });
+  },
+
+  tmpfile(history: History): void {
+    const { world } = history;
+    if (world.openInodes.length < 6) world.tmpfile(history.directory());
+  },
+
+  nameOpen(history: History): void {
+    const { random, world } = history;
+    const open = world.openInodes;
+    const fresh = open.filter(({ linkable }) => linkable);
+    const some = fresh.length > 0 && random.chance(0.8) ? fresh : open;
+    if (some.length === 0) return;
+    const inode = random.pick(some);
+    const near = [...world.model.all].filter(({ realm, isDirectory }) => {
+      return isDirectory && realm === inode.realm;
+    });
+    const directory =
+      near.length > 0 && random.chance(0.8) ? random.pick(near) : history.directory();
+    world.name(inode, undefined, { directory, name: random.pick(NAMES) });
   },
 
   clone(history: History): void {

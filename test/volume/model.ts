@@ -17,10 +17,13 @@ export type Verdict = ErrorCode | (() => void);
 export class ModelRealm {
   readonly root: ModelInode;
   readonly readOnly: boolean;
+  /** What numbers of inodes belong to: what leaves a realm keeps its numbers. */
+  readonly scope: object;
 
-  constructor(root: ModelInode, readOnly: boolean) {
+  constructor(root: ModelInode, readOnly: boolean, scope: object = {}) {
     this.root = root;
     this.readOnly = readOnly;
+    this.scope = scope;
   }
 }
 
@@ -140,6 +143,8 @@ export class ModelInode {
   linked = false;
   /** Such a file may be below. */
   linksBelow = false;
+  /** It was made without a name, and may get one. */
+  linkable = false;
   /** It was cloned read-only. */
   readOnly = false;
   opens = 0;
@@ -193,10 +198,32 @@ export class Model {
     });
   }
 
+  /** A file that is open and has no name; it gets one by a link. */
+  tmpfile(directory: ModelInode, inode: ModelInode, time: number): Verdict {
+    if (directory.realm.readOnly) return 'EROFS';
+    return () => {
+      Object.assign(inode, { nlink: 0, linkable: true, opens: 1 });
+      Object.assign(inode, { atime: time, mtime: time, ctime: time, btime: time });
+      inode.realm = directory.realm;
+      this.orphans.add(inode);
+    };
+  }
+
   link(target: ModelInode, place: Place, time: number): Verdict {
     if (target.realm.readOnly || place.directory.realm.readOnly) return 'EROFS';
     if (target.isDirectory) return 'EPERM';
-    if (target.realm !== place.directory.realm) return 'EXDEV';
+    if (target.nlink === 0 && !target.linkable) return 'ENOENT';
+    const { realm } = place.directory;
+    if (target.linkable && target.realm.scope !== realm.scope) return 'EXDEV';
+    if (!target.linkable && target.realm !== realm) return 'EXDEV';
+    if (target.linkable) {
+      return this.#new(place, () => {
+        target.realm = realm;
+        Object.assign(target, { nlink: 1, linkable: false });
+        this.orphans.delete(target);
+        this.#enter(place, target, time);
+      });
+    }
     return this.#new(place, () => {
       // Of the first name too, which becomes a mere name.
       for (const directory of this.#namesOf(target)) markLinksBelow(directory);
@@ -527,7 +554,7 @@ function markLinksBelow(from: ModelInode): void {
 /** What leaves its realm becomes one. */
 function openRealm(source: ModelInode): void {
   const old = source.realm;
-  const own = new ModelRealm(source, false);
+  const own = new ModelRealm(source, false, old.scope);
   const visit = (inode: ModelInode): void => {
     if (inode.realm !== old) return;
     inode.realm = own;

@@ -60,7 +60,7 @@ export class Translator {
     const { engine, driver } = this.#rig;
     const operation: Operation<unknown> = engine.apply(this.#translated(mutation));
     const result = driver.run(operation);
-    if (mutation.type !== 'bind' && mutation.type !== 'create' && mutation.type !== 'clone') return;
+    if (!('handle' in mutation)) return;
     const vnode = result as Vnode;
     // Introduced again after a commit: it is the same inode.
     if (this.#vnodes.has(mutation.handle)) vnode.holds--;

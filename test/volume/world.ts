@@ -19,7 +19,7 @@ import {
   type AllocateWhat,
   type Kind,
   Model,
-  type ModelInode,
+  ModelInode,
   type Place,
   type Verdict,
 } from './model.ts';
@@ -224,9 +224,28 @@ export class World {
     });
   }
 
-  link(from: Place, to: Place): void {
+  /** A file without a name, which stays open. */
+  tmpfile(directory: ModelInode): void {
     const time = this.#tick();
-    const inode = this.model.at(from) as ModelInode;
+    const parent = this.hold(directory);
+    const inode = new ModelInode('file');
+    const verdict = this.model.tmpfile(directory, inode, time.sec);
+    const rest = { parent: parent.id, uid: 0, gid: 0, time, ino: 0, handle: 0 };
+    this.#apply([parent], verdict, { type: 'tmpfile', mode: 0, ...rest }, (result) => {
+      const vnode = result as Vnode;
+      (verdict as () => void)();
+      vnode.opens++;
+      this.#open.set(inode, vnode);
+    });
+  }
+
+  link(from: Place, to: Place): void {
+    this.name(this.model.at(from) as ModelInode, from, to);
+  }
+
+  /** Gives an inode that has a name, or is open, one name more. */
+  name(inode: ModelInode, from: Place | undefined, to: Place): void {
+    const time = this.#tick();
     const target = this.hold(inode, from);
     const parent = this.hold(to.directory);
     this.#apply([target, parent], this.model.link(inode, to, time.sec), {

@@ -20,6 +20,7 @@ import {
 } from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
 import { create } from './names.ts';
+import { asksForTmpfile, openTmpfile } from './tmpfile.ts';
 
 const { O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_WRONLY, O_RDWR } = constants;
 
@@ -43,6 +44,7 @@ export function* openPath(
   flags: number,
   mode: number,
 ): Procedure<number> {
+  if (asksForTmpfile(flags)) return yield* openTmpfile(context, path, flags, mode);
   const follow = (flags & O_NOFOLLOW) === 0;
   const creates = (flags & O_CREAT) !== 0;
   const vnode = creates

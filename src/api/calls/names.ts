@@ -61,7 +61,7 @@ export function* unlinkName(
  * Refuses a place where no name can be made, as a path walk of the kernel does: before anything
  * else is known of what is to be made there.
  */
-function* checkVacant(context: Context, place: Place, directory: boolean): Procedure<void> {
+export function* checkVacant(context: Context, place: Place, directory: boolean): Procedure<void> {
   if (isSpecial(place.name)) {
     throw new FilesystemError('EEXIST', 'Cannot make a name that is there');
   }
@@ -228,12 +228,20 @@ export function* link(
     const place = yield* resolveParent(context.walk(false), to);
     yield* holding(place.directory, function* () {
       yield* checkVacant(context, place, false);
-      const { directory, name } = place;
-      const { time } = context;
-      const record = { type: 'link', target: target.id, parent: directory.id, name, time } as const;
-      yield* run(context.engine.apply(record));
+      yield* linkAt(context, target, place);
     });
   });
+}
+
+/** Gives an inode one name more, at a place that is free. */
+export function* linkAt(
+  context: Context,
+  target: Vnode,
+  { directory, name }: Place,
+): Procedure<void> {
+  const { time } = context;
+  const record = { type: 'link', target: target.id, parent: directory.id, name, time } as const;
+  yield* run(context.engine.apply(record));
 }
 
 export function* symlink(

@@ -35,6 +35,7 @@ const TABLE: readonly (readonly [Opcode, Handler, number])[] = [
   [Opcode.LINK, names.link, wire.LINK_IN.size + NAME],
   [Opcode.OPEN, files.open, wire.OPEN_IN.size],
   [Opcode.CREATE, names.create, wire.CREATE_IN.size + NAME],
+  [Opcode.TMPFILE, names.tmpfile, wire.CREATE_IN.size],
   [Opcode.READ, files.read, wire.READ_IN.size],
   [Opcode.WRITE, files.write, wire.WRITE_IN.size],
   [Opcode.STATFS, attributes.statfs, 0],

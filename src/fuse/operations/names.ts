@@ -3,7 +3,7 @@
  */
 import { type Procedure, run } from '../../api/node/index.ts';
 import { ERRNO, FilesystemError } from '../../base/index.ts';
-import { InodeKind, RenameFlag, UnlinkWhat } from '../../format/index.ts';
+import { InodeKind, type Mutation, RenameFlag, UnlinkWhat } from '../../format/index.ts';
 import { glance, peek, readTarget, type Vnode } from '../../volume/index.ts';
 import { ACL_ACCESS, ACL_DEFAULT, inheritedAcl, modeOfAcl } from '../acl.ts';
 import { kindOf, putAbsence, putEntry, recordDevice } from '../attributes.ts';
@@ -79,11 +79,14 @@ interface NewInode {
   readonly target?: string;
 }
 
-/** Makes an inode for the user who asks, held. In a set-group directory it gets its group. */
+/**
+ * Makes an inode for the user who asks, held; without a name, a file. In a set-group directory it
+ * gets its group.
+ */
 function* make(
   served: Served,
   message: Message,
-  name: string,
+  name: string | undefined,
   { kind, mode: wanted, umask = 0, rdev = 0, target = '' }: NewInode,
 ): Procedure<Vnode> {
   const parent = served.vnode(message);
@@ -94,20 +97,19 @@ function* make(
   const mode = acl === undefined ? unmasked : modeOfAcl(wanted, acl);
   const inherits = (parent.mode & SET_GROUP) !== 0;
   const sticky = inherits && kind === InodeKind.DIRECTORY ? SET_GROUP : 0;
-  const record = {
-    type: 'create',
+  const inode = {
     parent: parent.id,
-    name,
-    kind,
     mode: (mode & 0o7777) | sticky,
     uid: message.uid,
     gid: inherits ? parent.gid : message.gid,
-    rdev,
-    target,
     time: served.time,
     ino: 0,
     handle: 0,
-  } as const;
+  };
+  const record: Mutation =
+    name === undefined
+      ? { type: 'tmpfile', ...inode }
+      : { type: 'create', name, kind, rdev, target, ...inode };
   const vnode = (yield* run(served.engine.apply(record))) as Vnode;
   if (initial === undefined || acl === undefined) return vnode;
   try {
@@ -115,7 +117,8 @@ function* make(
     if (vnode.isDirectory) yield* writeAcl(served, vnode, ACL_DEFAULT, initial);
     return vnode;
   } catch (error) {
-    vnode.holds--;
+    if (vnode.unlinked) served.engine.stray(vnode);
+    else vnode.holds--;
     throw error;
   }
 }
@@ -170,10 +173,21 @@ function* createOpen(served: Served, message: Message): Procedure<number> {
     vnode = yield* run(peek(served.engine, served.vnode(message), name));
     if (vnode === null) throw error;
   }
+  return answerOpened(served, message, vnode);
+}
+
+function answerOpened(served: Served, message: Message, vnode: Vnode): number {
   answerEntry(served, message, vnode);
   const start = REPLY_BODY + ENTRY_OUT.size;
   for (let i = 0; i < OPEN_OUT.size; i += 4) message.out.setUint32(start + i, 0, true);
   return ENTRY_OUT.size + OPEN_OUT.size;
+}
+
+/** Makes a file without a name. Whether it may get one is for the kernel to say. */
+export function* tmpfile(served: Served, message: Message): Procedure<number> {
+  const [mode, umask] = [message.u32(CREATE_IN.at.mode), message.u32(CREATE_IN.at.umask)];
+  const inode = { kind: InodeKind.FILE, mode, umask };
+  return answerOpened(served, message, yield* make(served, message, undefined, inode));
 }
 
 export function* link(served: Served, message: Message): Procedure<number> {
