@@ -3,7 +3,13 @@
  */
 import { type Procedure, run } from '../../api/node/index.ts';
 import { ERRNO, FilesystemError } from '../../base/index.ts';
-import { InodeKind, type Mutation, RenameFlag, UnlinkWhat } from '../../format/index.ts';
+import {
+  InodeKind,
+  type Mutation,
+  RenameFlag,
+  UnlinkWhat,
+  type WhiteoutMutation,
+} from '../../format/index.ts';
 import { glance, peek, readTarget, type Vnode } from '../../volume/index.ts';
 import { ACL_ACCESS, ACL_DEFAULT, inheritedAcl, modeOfAcl } from '../acl.ts';
 import { kindOf, putAbsence, putEntry, recordDevice } from '../attributes.ts';
@@ -250,8 +256,26 @@ function* renameWith(
   }
   const { uid } = message;
   const gid = (from.mode & SET_GROUP) !== 0 ? from.gid : message.gid;
-  yield* run(served.engine.apply({ type: 'whiteout', ...record, uid, gid, ino: 0 }));
+  const whiteout: WhiteoutMutation = { type: 'whiteout', ...record, uid, gid, ino: 0 };
+  yield* run(served.engine.apply(whiteout));
+  if (served.acl && whiteout.ino !== 0) yield* inheritList(served, from, name);
   return 0;
+}
+
+/** A whiteout gets the list that a new inode gets. It serves without, so no failure is told. */
+function* inheritList(served: Served, directory: Vnode, name: string): Procedure<void> {
+  const initial = yield* readAcl(served, directory, ACL_DEFAULT);
+  const acl = initial === undefined ? undefined : inheritedAcl(initial, 0);
+  if (acl === undefined) return;
+  const vnode = yield* run(peek(served.engine, directory, name));
+  if (vnode === null) return;
+  try {
+    yield* writeAcl(served, vnode, ACL_ACCESS, acl);
+  } catch {
+    // The rename is done.
+  } finally {
+    vnode.holds--;
+  }
 }
 
 export function* readlink(served: Served, message: Message): Procedure<number> {
