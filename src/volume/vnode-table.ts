@@ -112,7 +112,7 @@ export class VnodeTable {
   }
 }
 
-/** True if a vnode could be made again from its record at any time (N1). */
+/** True if a vnode could be made again from its record at any time (N1), or has none any more. */
 function isIdle(vnode: Vnode): boolean {
   return (
     vnode.holds === 0 &&
@@ -121,7 +121,7 @@ function isIdle(vnode: Vnode): boolean {
     !vnode.dirty &&
     vnode.folioCount === 0 &&
     vnode.children === undefined &&
-    vnode.parent !== undefined &&
+    (vnode.parent !== undefined || (vnode.unlinked && vnode.holder === undefined)) &&
     vnode.lock.idle &&
     vnode.cowLock.idle
   );
