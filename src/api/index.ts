@@ -9,6 +9,7 @@ export { ATOMIC_WRITE_MAX } from '../iomap/index.ts';
 export type { Comparer, DedupeResult, Extent, ExtentType } from '../volume/index.ts';
 export { ExtentFlag } from '../volume/index.ts';
 export type { DefragReport } from './calls/defrag.ts';
+export type { InodeFlags } from './calls/inode-flags.ts';
 export type { AllocateOptions, CloneRangeOptions, DedupeOptions } from './calls/ranges.ts';
 export type { OpenFileArgument } from './calls/tmpfile.ts';
 export type { FileArgument } from './calls/whole-files.ts';

@@ -1,8 +1,9 @@
 /**
- * Names: what a volume does with names that `node:fs` has no calls for. The rules are those of the
+ * Names: what a volume does with names and flags that `node:fs` has no calls for. The rules are those of the
  * Linux calls with the same purpose.
  */
 import { exchange } from './calls/exchange.ts';
+import { changeFlags, type InodeFlags, readFlags } from './calls/inode-flags.ts';
 import { linkFile, type OpenFileArgument } from './calls/tmpfile.ts';
 import { type PathArgument, pathText } from './path.ts';
 import { Upkeep } from './upkeep.ts';
@@ -56,6 +57,34 @@ export abstract class Names extends Upkeep {
   linkFileSync(file: OpenFileArgument, newPath: PathArgument): void {
     const call = linkFile(this.caller.context, file, newPath);
     this.caller.finish(call, { syscall: 'link', dest: pathText(newPath) });
+  }
+
+  /** Which flags a file or a directory has, those that chattr(1) sets. `ENOENT`. */
+  async flags(path: PathArgument): Promise<InodeFlags> {
+    const call = readFlags(this.caller.context, path);
+    return await this.caller.start(call, { syscall: 'flags', path: pathText(path) });
+  }
+
+  flagsSync(path: PathArgument): InodeFlags {
+    const call = readFlags(this.caller.context, path);
+    return this.caller.finish(call, { syscall: 'flags', path: pathText(path) });
+  }
+
+  /**
+   * Sets flags, or takes them away; those that are left out stay. What an immutable or append-only
+   * inode refuses is `EPERM` for everybody. A cloned directory has the flags that it had, and so
+   * has everything below; a cloned file has none. A snapshot can be deleted whatever is in it.
+   *
+   * @throws `EPERM` if it stays immutable, `ENOENT`, `EROFS`, `ENOSPC`; nothing has changed then
+   */
+  async setFlags(path: PathArgument, flags: Partial<InodeFlags>): Promise<void> {
+    const call = changeFlags(this.caller.context, path, flags);
+    await this.caller.start(call, { syscall: 'flags', path: pathText(path) });
+  }
+
+  setFlagsSync(path: PathArgument, flags: Partial<InodeFlags>): void {
+    const call = changeFlags(this.caller.context, path, flags);
+    this.caller.finish(call, { syscall: 'flags', path: pathText(path) });
   }
 }
 

@@ -66,11 +66,11 @@ export abstract class VolumeSize extends FileRanges {
    */
   async trim(options: TrimOptions = {}): Promise<number> {
     const { signal } = options;
-    return await this.caller.start(trim(this.caller.context, options), TRIM, signal);
+    return await this.caller.start(trimBy(this.caller.context, options), TRIM, signal);
   }
 
   trimSync(options: TrimOptions = {}): number {
-    return this.caller.finish(trim(this.caller.context, options), TRIM);
+    return this.caller.finish(trimBy(this.caller.context, options), TRIM);
   }
 }
 
@@ -87,8 +87,13 @@ function* shrink(engine: Engine, size: number | undefined): Procedure<number> {
   return yield* run(new Resize(engine.store, size));
 }
 
-function* trim({ engine }: Context, { minimum = MINIMUM }: TrimOptions): Procedure<number> {
+function* trimBy({ engine }: Context, { minimum = MINIMUM }: TrimOptions): Procedure<number> {
   checkInteger('minimum', minimum, BLOCK_SIZE, Number.MAX_SAFE_INTEGER);
+  return yield* trim(engine, minimum);
+}
+
+/** Gives free runs of so many bytes back to the device. Its result is how many bytes they were. */
+export function* trim(engine: Engine, minimum: number): Procedure<number> {
   yield* settle(engine);
   let bytes = 0;
   for (let at: Block | undefined = 0 as Block; at !== undefined; ) {

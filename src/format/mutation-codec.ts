@@ -144,6 +144,7 @@ export const SCHEMAS: Readonly<Record<MutationType, Schema>> = {
       handle: 'u32',
     },
   ],
+  setflags: [17, { target: 'u32', flags: 'u32', project: 'u32', time: 'time' }],
 };
 
 const TYPES = new Map<number, MutationType>(

@@ -118,6 +118,15 @@ export interface SetAttributesMutation {
 
 export const AttributeMask = { MODE: 1, UID: 2, GID: 4, ATIME: 8, MTIME: 16 } as const;
 
+/** Says which of `SETTABLE_FLAGS` an inode has, and its project. */
+export interface SetFlagsMutation {
+  readonly type: 'setflags';
+  readonly target: number;
+  readonly flags: number;
+  readonly project: number;
+  readonly time: Time;
+}
+
 /** Sets an extended attribute, or removes it when `value` is undefined. */
 export interface SetExtendedMutation {
   readonly type: 'setxattr';
@@ -213,6 +222,7 @@ export type Mutation =
   | RenameMutation
   | WhiteoutMutation
   | SetAttributesMutation
+  | SetFlagsMutation
   | SetExtendedMutation
   | TruncateMutation
   | WriteInlineMutation

@@ -83,7 +83,21 @@ export const InodeFlag = {
   SLOTS: 0x100,
   /** Reserved for the policy that overwrites in place. */
   INPLACE: 0x200,
+  /** Nothing of the inode may be changed. */
+  IMMUTABLE: 0x400,
+  /** Data is only added to a file, and names to a directory. */
+  APPEND: 0x800,
+  /** Backups may leave it out. Names made in such a directory have it too. */
+  NODUMP: 0x1000,
+  /** Nobody asks when it was read last; inherited likewise. */
+  NOATIME: 0x2000,
+  /** Something below, or this directory, is or was IMMUTABLE or APPEND. Sticky. */
+  GUARDED_BELOW: 0x4000,
 } as const;
+
+/** Flags that are set and taken away by a `setflags`. */
+export const SETTABLE_FLAGS =
+  InodeFlag.IMMUTABLE | InodeFlag.APPEND | InodeFlag.NODUMP | InodeFlag.NOATIME;
 
 /** Bytes before the parts that may be absent. */
 export const RECORD_FIXED = 100;

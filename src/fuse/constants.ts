@@ -123,6 +123,8 @@ export const MINOR_PRUNE = 45;
 
 /** Flag of a SETXATTR of a list: the set-group bit has to go. */
 export const SETXATTR_ACL_KILL_SGID = 1;
+/** Flag of a WRITE: it is a page of the kernel's, of which not all bytes are new. */
+export const WRITE_CACHE = 1 << 0;
 /** Flags of a WRITE: set-user and set-group bits have to go. */
 export const WRITE_KILL_SUIDGID = 1 << 2;
 /** Flag of a lock: it is one of flock(2). */
@@ -144,7 +146,27 @@ export const Ioctl = {
   GETFLAGS: 0x80086601,
   SETFLAGS: 0x40086602,
   FSGETXATTR: 0x801c581f,
+  FSSETXATTR: 0x401c5820,
+  GETVERSION: 0x80087601,
+  GETFSLABEL: 0x81009431,
+  TRIM: 0xc0185879,
 } as const;
+
+/** Flags of files, as FS_IOC_GETFLAGS has them. */
+export const FlagBit = { IMMUTABLE: 0x10, APPEND: 0x20, NODUMP: 0x40, NOATIME: 0x80 } as const;
+
+/** The same, as FS_IOC_FSGETXATTR has them. */
+export const XflagBit = {
+  IMMUTABLE: 0x08,
+  APPEND: 0x10,
+  NOATIME: 0x40,
+  NODUMP: 0x80,
+  EXTSIZE: 0x800,
+  EXTSZINHERIT: 0x1000,
+} as const;
+
+/** Bytes that a label takes. */
+export const LABEL_SIZE = 256;
 
 /** Error numbers that replies have and nobody else in the project needs. */
 export const Errno = {

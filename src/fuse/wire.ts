@@ -251,6 +251,18 @@ export const IOCTL_IN = layout({
 /** Then the data that comes out. */
 export const IOCTL_OUT = layout({ result: 'i32', flags: 'u32', in_iovs: 'u32', out_iovs: 'u32' });
 
+/** What FS_IOC_FSGETXATTR and FSSETXATTR move. */
+export const FSXATTR = layout({
+  xflags: 'u32',
+  extsize: 'u32',
+  nextents: 'u32',
+  projid: 'u32',
+  cowextsize: 'u32',
+  pad: 8,
+});
+/** What FITRIM moves. */
+export const FSTRIM_RANGE = layout({ start: 'u64', len: 'u64', minlen: 'u64' });
+
 export const FALLOCATE_IN = layout({
   fh: 'opaque',
   offset: 'u64',

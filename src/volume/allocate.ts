@@ -8,11 +8,11 @@ import {
   type Operation,
   type Plan,
 } from '../base/index.ts';
-import { AllocateMode, type AllocateMutation } from '../format/index.ts';
+import { AllocateMode, type AllocateMutation, InodeFlag } from '../format/index.ts';
 import { Punch, Unshare, ZeroRange } from '../iomap/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
-import { checkWritable } from './mutate.ts';
+import { checkMutable, checkWritable, GUARDS } from './mutate.ts';
 import { Reserve } from './reserve.ts';
 import { Shift } from './shift.ts';
 import type { Vnode } from './vnode.ts';
@@ -30,6 +30,7 @@ export function allocateFromRecord(engine: Engine, record: AllocateMutation): Op
   const { mode, offset, length, time } = record;
   const vnode = engine.vnode(record.target);
   checkFile(vnode);
+  checkMutable(engine, vnode, (mode & ~KEEP_SIZE) === 0 ? InodeFlag.IMMUTABLE : GUARDS);
   if (offset < 0 || length <= 0) {
     throw argumentError(`Cannot allocate ${length} bytes at ${offset}: the range is empty`);
   }

@@ -22,6 +22,7 @@ import {
   ATTR_INLINE_MAX,
   AttributeMask,
   ExtendedFlag,
+  InodeFlag,
   MAP_FANOUT,
   NAME_MAX,
   type SetAttributesMutation,
@@ -30,10 +31,11 @@ import {
   SlotKind,
   SlotRole,
   slotHasBlock,
+  type Time,
 } from '../format/index.ts';
 import { DATA_BLOCK, MAP_NODE } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
-import { checkWritable, Mutate } from './mutate.ts';
+import { checkMutable, checkWritable, GUARDS, Mutate } from './mutate.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
 /** Largest value of an extended attribute. */
@@ -54,7 +56,17 @@ export class SetAttributes extends Mutate<void> {
 
   protected override look(plan: Plan): boolean {
     checkWritable(this.#target);
+    checkMutable(this.engine, this.#target, this.#isTouch() ? InodeFlag.IMMUTABLE : GUARDS);
     return this.engine.inodes.planClaim(this.#target, plan);
+  }
+
+  /** Nothing is set but times, to the present one. */
+  #isTouch(): boolean {
+    const { mask, atime, mtime, time } = this.#record;
+    const { MODE, UID, GID, ATIME, MTIME } = AttributeMask;
+    if ((mask & (MODE | UID | GID)) !== 0) return false;
+    const isNow = ({ sec, nsec }: Time): boolean => sec === time.sec && nsec === time.nsec;
+    return ((mask & ATIME) === 0 || isNow(atime)) && ((mask & MTIME) === 0 || isNow(mtime));
   }
 
   protected override change(): void {
@@ -124,6 +136,7 @@ export class SetExtended extends Mutate<void> {
     const { engine } = this;
     const target = this.#target;
     checkWritable(target);
+    checkMutable(engine, target);
     const list = readList(engine, target, plan);
     if (list === undefined) return false;
     this.#list = encodeList(this.#changed(decodeList(list)));

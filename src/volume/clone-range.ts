@@ -22,6 +22,7 @@ import {
 } from '../base/index.ts';
 import {
   type CloneRangeMutation,
+  InodeFlag,
   MAP_FANOUT,
   SLOT_WORDS,
   SlotRole,
@@ -32,7 +33,7 @@ import { MapPosition } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
-import { checkWritable } from './mutate.ts';
+import { checkMutable, checkWritable, GUARDS } from './mutate.ts';
 import { forEachDataRoot } from './roots.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
@@ -81,6 +82,8 @@ export class CloneRange extends PlannedOperation<number> {
     if (store.gate === this) store.gate = undefined;
     this.#turn = 'nothing';
     checkWritable(this.#target);
+    const appends = this.#record.offset >= this.#target.size || this.#done > 0;
+    checkMutable(this.#engine, this.#target, appends ? InodeFlag.IMMUTABLE : GUARDS);
     // Before the target is locked: a copy out wants the same lock.
     if (!pool.settled(plan, (file) => file === this.#source)) return;
     if (!store.admit(plan) || !this.#hold(plan)) return;

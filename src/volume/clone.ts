@@ -15,6 +15,7 @@ import { FilesystemError, type InodeNumber, type Plan } from '../base/index.ts';
 import {
   type CloneMutation,
   InodeFlag,
+  SETTABLE_FLAGS,
   SLOT_WORDS,
   SlotRole,
   slotHasBlock,
@@ -22,9 +23,12 @@ import {
 } from '../format/index.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
-import { checkParent, Mutate, stampDirectory } from './mutate.ts';
+import { checkParent, Mutate, markGuardsBelow, stampDirectory } from './mutate.ts';
 import { forEachRoot } from './roots.ts';
 import { LINKS_AT, Realm, type Vnode } from './vnode.ts';
+
+/** Flags that a cloned directory has too, as all inodes below it; a cloned file is a new one. */
+const KEPT_FLAGS = SETTABLE_FLAGS | InodeFlag.HAS_LINKS_BELOW | InodeFlag.GUARDED_BELOW;
 
 /** Rounds of draining before writers are made to wait. */
 const OPEN_ROUNDS = 2;
@@ -57,7 +61,7 @@ export class Clone extends Mutate<Vnode> {
     const { directories, inodes, trees, cow } = engine;
     const source = this.#source;
     const parent = this.#parent;
-    checkParent(parent);
+    checkParent(engine, parent);
     if (source.unlinked) throw new FilesystemError('ENOENT', 'Cannot clone what was removed');
     if (parent.children?.has(this.#record.name)) throw this.#exists();
     const found = directories.find(parent, this.#record.name, engine.position, plan);
@@ -100,6 +104,7 @@ export class Clone extends Mutate<Vnode> {
     table.attach(vnode);
     parent.size++;
     if (vnode.isDirectory) parent.nlink++;
+    if (vnode.has(InodeFlag.GUARDED_BELOW)) markGuardsBelow(engine, parent);
     stampDirectory(engine, parent, record.time);
     return vnode;
   }
@@ -128,7 +133,7 @@ export class Clone extends Mutate<Vnode> {
     const { engine } = this;
     vnode.kind = source.kind;
     vnode.depth = source.depth;
-    vnode.flags = source.flags & InodeFlag.HAS_LINKS_BELOW;
+    vnode.flags = source.isDirectory ? source.flags & KEPT_FLAGS : 0;
     vnode.mode = source.mode;
     vnode.uid = source.uid;
     vnode.gid = source.gid;

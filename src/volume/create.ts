@@ -5,6 +5,7 @@ import { copyBinary, FilesystemError, type InodeNumber, type Plan } from '../bas
 import {
   type CreateMutation,
   INLINE_MAX,
+  InodeFlag,
   InodeKind,
   SlotKind,
   TARGET_MAX,
@@ -19,12 +20,17 @@ import type { Vnode } from './vnode.ts';
 /** What a new inode is told of itself. */
 type NewInode = Pick<CreateMutation, 'kind' | 'mode' | 'uid' | 'gid' | 'rdev' | 'time' | 'ino'>;
 
-/** A new inode that has no place yet. */
-export function newInode(engine: Engine, of: NewInode): Vnode {
+/** Flags that what is made in a directory has too. */
+const INHERITED = InodeFlag.NODUMP | InodeFlag.NOATIME;
+
+/** A new inode of the realm of a directory, that has no place yet. */
+export function newInode(engine: Engine, directory: Vnode, of: NewInode): Vnode {
   const { kind, mode, uid, gid, rdev, time, ino } = of;
   const vnode = engine.table.make();
   vnode.ino = engine.takeInode(ino) as InodeNumber;
   vnode.kind = kind;
+  vnode.flags = directory.flags & INHERITED;
+  vnode.realm = directory.realm;
   vnode.mode = mode;
   vnode.uid = uid;
   vnode.gid = gid;
@@ -60,7 +66,7 @@ export class Create extends Mutate<Vnode> {
     const { engine } = this;
     const { name, target } = this.#record;
     const parent = this.#parent;
-    checkParent(parent);
+    checkParent(engine, parent);
     if (parent.children?.has(name)) throw nameExists(name);
     const found = engine.directories.find(parent, name, engine.position, plan);
     if (found === 'missing') return false;
@@ -76,10 +82,9 @@ export class Create extends Mutate<Vnode> {
     const record = this.#record;
     const parent = this.#parent;
     const key = engine.directories.keyFor(record.name);
-    const vnode = newInode(engine, record);
+    const vnode = newInode(engine, parent, record);
     record.handle = vnode.id;
     record.ino = vnode.ino;
-    vnode.realm = parent.realm;
     vnode.name = record.name;
     vnode.holds = 1;
     if (record.kind === InodeKind.SYMLINK) this.#setTarget(vnode);
@@ -126,17 +131,16 @@ export class CreateTmpfile extends Mutate<Vnode> {
   protected override look(plan: Plan): boolean {
     const { engine } = this;
     const { realm } = this.#parent;
-    checkParent(this.#parent);
+    checkParent(engine, this.#parent);
     return planOrphan(engine, { realm, ino: engine.peekInode(this.#record.ino) }, plan);
   }
 
   protected override change(): Vnode {
     const { engine } = this;
     const record = this.#record;
-    const vnode = newInode(engine, { ...record, kind: InodeKind.FILE, rdev: 0 });
+    const vnode = newInode(engine, this.#parent, { ...record, kind: InodeKind.FILE, rdev: 0 });
     record.handle = vnode.id;
     record.ino = vnode.ino;
-    vnode.realm = this.#parent.realm;
     vnode.nlink = 0;
     vnode.unlinked = true;
     vnode.linkable = true;

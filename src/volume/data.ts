@@ -3,6 +3,7 @@
  */
 import { BLOCK_SIZE, FilesystemError, type Operation, roundUp } from '../base/index.ts';
 import {
+  InodeFlag,
   InodeKind,
   type Time,
   type TruncateMutation,
@@ -10,6 +11,7 @@ import {
 } from '../format/index.ts';
 import { BufferedWrite, Clear, DirectWrite } from '../iomap/index.ts';
 import type { Engine } from './engine.ts';
+import { checkMutable, GUARDS } from './mutate.ts';
 import type { Vnode } from './vnode.ts';
 
 /** What a write tells the inode and the journal, part by part. */
@@ -27,6 +29,8 @@ export class Told {
 
   begin(vnode: Vnode, position: number, data: Uint8Array, from: number, time: Time): void {
     checkFile(vnode);
+    const appends = position >= vnode.size;
+    checkMutable(this.#engine, vnode, appends ? InodeFlag.IMMUTABLE : GUARDS);
     this.#vnode = vnode;
     this.#data = data;
     this.#from = from;
@@ -115,6 +119,7 @@ export function writeFromRecord(engine: Engine, record: WriteInlineMutation): Op
 export function truncateFromRecord(engine: Engine, record: TruncateMutation): Operation<void> {
   const vnode = engine.vnode(record.target);
   checkFile(vnode);
+  checkMutable(engine, vnode);
   const { size, time } = record;
   const { recovering } = engine.store;
   const behind = recovering ? planBehind(vnode, record) : 0;

@@ -19,6 +19,7 @@ import {
 } from '../base/index.ts';
 import {
   type CloneRangeMutation,
+  InodeFlag,
   SLOT_WORDS,
   SlotRole,
   slotBlock,
@@ -27,7 +28,7 @@ import {
 import { DATA_BLOCK } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
-import { checkWritable } from './mutate.ts';
+import { checkMutable, checkWritable } from './mutate.ts';
 import type { Vnode } from './vnode.ts';
 
 /** True if two blocks hold the same. Called within a turn; the views are valid until it returns. */
@@ -81,6 +82,7 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     // The gate that this very operation has shut does not hold it up.
     if (store.gate === this) store.gate = undefined;
     checkWritable(target);
+    checkMutable(this.#engine, target, InodeFlag.IMMUTABLE);
     // Before the target is locked: a copy out wants the same lock.
     if (!pool.settled(plan, (file) => file === source || file === target)) return;
     if (!store.admit(plan)) return;

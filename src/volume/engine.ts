@@ -37,6 +37,7 @@ import { Look, lookupBound } from './look.ts';
 import { MapWritten } from './map-written.ts';
 import { Reclaimer } from './reclaim.ts';
 import { Rename } from './rename.ts';
+import { SetFlags } from './set-flags.ts';
 import { FreeOrphan, Unlink } from './unlink.ts';
 import { Realm, type Vnode } from './vnode.ts';
 import { VnodeTable } from './vnode-table.ts';
@@ -127,9 +128,9 @@ export class Engine implements StoreClient {
   }
 
   /**
-   * An operation that does what a record says. `bind`, `create`, `tmpfile` and `clone` come to a vnode,
-   * held for the caller; `write-inline` to the bytes written. The blocks of a `write` have to be taken
-   * already; only a mount that replays the log knows of such.
+   * An operation that does what a record says. `bind`, `create`, `tmpfile` and `clone` come to a
+   * vnode, held for the caller; `write-inline` to the bytes written. The blocks of a `write` have to
+   * be taken already; only a mount that replays the log knows of such.
    */
   apply(record: Mutation): Operation<unknown> {
     switch (record.type) {
@@ -151,6 +152,8 @@ export class Engine implements StoreClient {
         return new Rename(this, record);
       case 'setattr':
         return new SetAttributes(this, record);
+      case 'setflags':
+        return new SetFlags(this, record);
       case 'setxattr':
         return new SetExtended(this, record);
       case 'truncate':

@@ -7,7 +7,7 @@ import { InodeFlag, RenameFlag, type RenameMutation } from '../format/index.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
 import { checkMove, type Entry, moveTo, settleMove } from './move.ts';
-import { checkParent, Mutate, noEntry, stampDirectory } from './mutate.ts';
+import { checkLoses, checkParent, Mutate, noEntry, stampDirectory } from './mutate.ts';
 import type { Vnode } from './vnode.ts';
 
 /** One of the two names, and what it names now. */
@@ -35,8 +35,8 @@ export class Exchange extends Mutate<void> {
 
   protected override look(plan: Plan): boolean {
     const { name, newName } = this.#record;
-    checkParent(this.#from);
-    checkParent(this.#to);
+    checkParent(this.engine, this.#from);
+    checkParent(this.engine, this.#to);
     const left = this.#find(this.#from, name, plan);
     if (left === undefined) return false;
     const right = this.#find(this.#to, newName, plan);
@@ -44,6 +44,8 @@ export class Exchange extends Mutate<void> {
     this.#left = left;
     this.#right = right;
     if (left.vnode === right.vnode) return plan.ready;
+    checkLoses(this.engine, this.#from, left.vnode);
+    checkLoses(this.engine, this.#to, right.vnode);
     checkMove(left.vnode, this.#from, this.#to);
     checkMove(right.vnode, this.#to, this.#from);
     return this.#planSide(left, plan) && this.#planSide(right, plan) && plan.ready;

@@ -7,6 +7,7 @@ import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
 import { writeLinkRecord } from './inode-record.ts';
 import {
+  checkMutable,
   checkParent,
   checkWritable,
   Mutate,
@@ -43,7 +44,7 @@ export class Link extends Mutate<void> {
     const { directories, inodes, trees } = engine;
     const target = this.#target;
     const parent = this.#parent;
-    checkParent(parent);
+    checkParent(engine, parent);
     this.#check();
     const { name } = this.#record;
     if (parent.children?.has(name)) throw nameExists(name);
@@ -128,6 +129,7 @@ export class Link extends Mutate<void> {
   #check(): void {
     const target = this.#target;
     checkWritable(target);
+    checkMutable(this.engine, target);
     if (target.isDirectory) throw new FilesystemError('EPERM', 'Cannot link a directory');
     if (target.unlinked && !target.linkable) {
       throw new FilesystemError('ENOENT', 'Cannot link a file that was removed');

@@ -9,7 +9,7 @@ import { assert, FilesystemError } from '../base/index.ts';
 import { InodeFlag, linkRecordLength, type Time } from '../format/index.ts';
 import type { Engine } from './engine.ts';
 import { writeLinkRecord } from './inode-record.ts';
-import { markLinksBelow } from './mutate.ts';
+import { markGuardsBelow, markLinksBelow } from './mutate.ts';
 import { Realm, type Vnode } from './vnode.ts';
 
 /** A name in a directory, and the key of its entry. */
@@ -67,6 +67,7 @@ export function moveTo(
 /** After {@link moveTo}: the times of the inode, and the marks above it. */
 export function settleMove(engine: Engine, vnode: Vnode, to: Vnode, time: Time): void {
   if (bringsLinks(vnode)) markLinksBelow(engine, to);
+  if (vnode.has(InodeFlag.GUARDED_BELOW)) markGuardsBelow(engine, to);
   engine.inodes.claim(vnode);
   vnode.ctime = time;
   vnode.change++;

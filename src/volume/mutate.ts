@@ -47,13 +47,35 @@ export abstract class Mutate<Result> extends PlannedOperation<Result> {
   protected abstract change(): Result;
 }
 
-/** A directory that is still there and may be changed. */
-export function checkParent(directory: Vnode): void {
+/** A directory that is still there and may get names. */
+export function checkParent(engine: Engine, directory: Vnode): void {
   if (!directory.isDirectory) throw new FilesystemError('ENOTDIR', 'Cannot use a name in a file');
   if (directory.unlinked) {
     throw new FilesystemError('ENOENT', 'Cannot use a name in a directory that was removed');
   }
   checkWritable(directory);
+  checkMutable(engine, directory, InodeFlag.IMMUTABLE);
+}
+
+/** An inode that may lose a name in a directory. */
+export function checkLoses(engine: Engine, directory: Vnode, vnode: Vnode): void {
+  checkMutable(engine, directory);
+  checkMutable(engine, vnode);
+}
+
+/** Flags of which any keeps an inode as it is. */
+export const GUARDS: number = InodeFlag.IMMUTABLE | InodeFlag.APPEND;
+
+/**
+ * Refuses to change an inode that has one of the flags. What a log has was allowed when it was
+ * done, and data that was written before a flag was set may be told after it.
+ *
+ * @throws {FilesystemError} `EPERM`
+ */
+export function checkMutable({ store }: Engine, vnode: Vnode, flags = GUARDS): void {
+  if (!vnode.has(flags) || store.recovering) return;
+  const kind = vnode.has(InodeFlag.IMMUTABLE) ? 'immutable' : 'append-only';
+  throw new FilesystemError('EPERM', `Cannot change the inode: it is ${kind}`);
 }
 
 /** @throws {FilesystemError} `ENOENT` if it is gone, `EROFS` if it is in a read-only snapshot */
@@ -81,6 +103,19 @@ export function markLinksBelow(engine: Engine, directory: Vnode): void {
     at.flags |= InodeFlag.HAS_LINKS_BELOW;
     engine.inodes.touch(at);
     if (at.realm.root === at) return;
+  }
+}
+
+/**
+ * Tells all directories above, from this one on, that something guarded is below: a tree that has
+ * such does not go at once. They were claimed.
+ */
+export function markGuardsBelow(engine: Engine, directory: Vnode | undefined): void {
+  for (let at = directory; at !== undefined && at !== engine.meta; at = at.parent) {
+    if (at.has(InodeFlag.GUARDED_BELOW)) return;
+    engine.inodes.claim(at);
+    at.flags |= InodeFlag.GUARDED_BELOW;
+    engine.inodes.touch(at);
   }
 }
 

@@ -15,7 +15,7 @@ import { newInode } from './create.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
 import { checkMove, moveTo, settleMove } from './move.ts';
-import { checkParent, Mutate, noEntry, stampDirectory } from './mutate.ts';
+import { checkLoses, checkParent, Mutate, noEntry, stampDirectory } from './mutate.ts';
 import { planRemoveName, removeName } from './removal.ts';
 import { checkKind } from './unlink.ts';
 import type { Vnode } from './vnode.ts';
@@ -43,8 +43,8 @@ export class Rename extends Mutate<void> {
   }
 
   protected override look(plan: Plan): boolean {
-    checkParent(this.#from);
-    checkParent(this.#to);
+    checkParent(this.engine, this.#from);
+    checkParent(this.engine, this.#to);
     if (!this.#find(plan)) return false;
     if (this.#same) return plan.ready;
     this.#check();
@@ -110,10 +110,12 @@ export class Rename extends Mutate<void> {
   #check(): void {
     const source = this.#source;
     const target = this.#target;
+    checkLoses(this.engine, this.#from, source);
     if (target !== undefined) {
       if ((this.#record.flags & RenameFlag.NO_REPLACE) !== 0) {
         throw new FilesystemError('EEXIST', 'Cannot rename: the new name exists');
       }
+      checkLoses(this.engine, this.#to, target);
       checkKind(target, source.isDirectory);
     }
     checkMove(source, this.#from, this.#to);
@@ -151,9 +153,8 @@ export class Rename extends Mutate<void> {
     }
     const { name, uid, gid, time, ino } = record;
     const kind = InodeKind.CHARACTER;
-    const whiteout = newInode(engine, { kind, mode: 0, uid, gid, rdev: 0, time, ino });
+    const whiteout = newInode(engine, from, { kind, mode: 0, uid, gid, rdev: 0, time, ino });
     record.ino = whiteout.ino;
-    whiteout.realm = from.realm;
     whiteout.name = name;
     engine.inodes.insert(whiteout, from.entries, this.#sourceKey, true);
     engine.table.attach(whiteout);

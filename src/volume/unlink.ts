@@ -5,7 +5,14 @@ import { FilesystemError, type Plan } from '../base/index.ts';
 import { InodeFlag, type UnlinkMutation, UnlinkWhat } from '../format/index.ts';
 import type { KeyedPosition } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
-import { checkParent, checkWritable, Mutate, noEntry, stampDirectory } from './mutate.ts';
+import {
+  checkLoses,
+  checkParent,
+  checkWritable,
+  Mutate,
+  noEntry,
+  stampDirectory,
+} from './mutate.ts';
 import {
   forget,
   forgetBelow,
@@ -35,7 +42,7 @@ export class Unlink extends Mutate<void> {
     const { engine } = this;
     const { name, what } = this.#record;
     const parent = this.#parent;
-    checkParent(parent);
+    checkParent(engine, parent);
     const found = engine.directories.find(parent, name, engine.position, plan);
     if (found === 'missing') return false;
     if (found === 'none') throw noEntry(name);
@@ -43,6 +50,7 @@ export class Unlink extends Mutate<void> {
     const target = engine.inodes.load(parent, name, engine.position as KeyedPosition, plan);
     if (target === undefined) return false;
     this.#target = target;
+    checkLoses(engine, parent, target);
     if (what === UnlinkWhat.TREE) return this.#lookTree(target, plan);
     checkKind(target, what === UnlinkWhat.DIRECTORY);
     if (!this.#planEntry(plan)) return false;
@@ -81,6 +89,13 @@ export class Unlink extends Mutate<void> {
   #lookTree(target: Vnode, plan: Plan): boolean {
     const { engine } = this;
     if (!target.isDirectory) throw new FilesystemError('ENOTDIR', 'Cannot remove a file as a tree');
+    // A snapshot goes with whatever is in it: nobody could take the flags away there.
+    if (target.has(InodeFlag.GUARDED_BELOW) && this.#parent !== engine.snapshots) {
+      throw new FilesystemError(
+        'ENOTSUP',
+        'Cannot remove the directory at once: it has guarded files',
+      );
+    }
     if (target.has(InodeFlag.HAS_LINKS_BELOW) && target.realm.root !== target) {
       throw new FilesystemError(
         'ENOTSUP',

@@ -2,7 +2,7 @@
  * Calls on open files: open, close, read, write, truncate, fsync.
  */
 import { FilesystemError } from '../../base/index.ts';
-import { InodeKind } from '../../format/index.ts';
+import { InodeFlag, InodeKind } from '../../format/index.ts';
 import { BufferedRead, DirectRead } from '../../iomap/index.ts';
 import { checkFile, Fsync, type Vnode, WriteFile, WriteFileDirect } from '../../volume/index.ts';
 import { AppendFile } from '../append.ts';
@@ -22,7 +22,7 @@ import { type Procedure, run } from '../procedure.ts';
 import { create } from './names.ts';
 import { asksForTmpfile, openTmpfile } from './tmpfile.ts';
 
-const { O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_WRONLY, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_WRONLY, O_RDWR, O_APPEND } = constants;
 
 const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
 
@@ -117,6 +117,13 @@ function checkOpen(context: Context, vnode: Vnode, flags: number): void {
   }
   if (changes && (vnode.realm.readOnly || context.engine.store.readOnly)) {
     throw new FilesystemError('EROFS', 'Cannot open for writing: it is read-only');
+  }
+  if (changes && vnode.has(InodeFlag.IMMUTABLE)) {
+    throw new FilesystemError('EPERM', 'Cannot open for writing: it is immutable');
+  }
+  const appends = (flags & (O_APPEND | O_TRUNC)) === O_APPEND;
+  if (changes && vnode.has(InodeFlag.APPEND) && !appends) {
+    throw new FilesystemError('EPERM', 'Cannot open for writing: it is append-only');
   }
 }
 

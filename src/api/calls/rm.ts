@@ -99,7 +99,8 @@ function* removePlace(context: Context, place: Place): Procedure<void> {
 function* removeTree(context: Context, parent: Vnode, name: string): Procedure<void> {
   for (;;) {
     const vnode = yield* run(lookup(context.engine, parent, name));
-    const entangled = vnode.has(InodeFlag.HAS_LINKS_BELOW) && vnode.realm.root !== vnode;
+    const links = vnode.has(InodeFlag.HAS_LINKS_BELOW) && vnode.realm.root !== vnode;
+    const entangled = links || vnode.has(InodeFlag.GUARDED_BELOW);
     yield* holding(vnode, function* () {
       if (entangled) yield* emptyDirectory(context, vnode);
     });

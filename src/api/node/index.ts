@@ -5,6 +5,8 @@
  */
 export { type AttributeChange, setAttributes } from '../calls/attributes.ts';
 export { type ReadPart, readInto } from '../calls/files.ts';
+export { setFlags } from '../calls/inode-flags.ts';
 export { copyBetween } from '../calls/ranges.ts';
 export { type Procedure, run, runAsync, runSync } from '../procedure.ts';
+export { trim } from '../volume-size.ts';
 export { NodeVolume, ServedVolume } from './volume.ts';

@@ -3,7 +3,7 @@
  */
 import { type AttributeChange, type Procedure, run, setAttributes } from '../../api/node/index.ts';
 import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
-import { AttributeMask, type Time } from '../../format/index.ts';
+import { AttributeMask, InodeFlag, type Time } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { ACL_ACCESS, aclWithMode } from '../acl.ts';
 import { answerAttributes, answerStatx } from '../attributes.ts';
@@ -34,6 +34,8 @@ export function statx(served: Served, message: Message): Answer {
 }
 
 const A_DAY = 86400;
+/** Flags of inodes whose times nobody sets by reading. */
+const UNSTAMPED = InodeFlag.NOATIME | InodeFlag.IMMUTABLE | InodeFlag.APPEND;
 
 /**
  * After a read that the kernel has asked for: the time of access, as relatime has it. What the
@@ -44,7 +46,7 @@ export function* accessed(served: Served, vnode: Vnode): Procedure<void> {
   const { atime, mtime, ctime } = vnode;
   const now = served.time;
   const recent = isAfter(atime, mtime) && isAfter(atime, ctime) && now.sec - atime.sec < A_DAY;
-  if (recent || vnode.holder === undefined) return;
+  if (recent || vnode.holder === undefined || vnode.has(UNSTAMPED)) return;
   try {
     yield* setAttributes(served, vnode, { mask: AttributeMask.ATIME, atime: now, ctime });
   } catch {

@@ -1,6 +1,6 @@
 /**
- * Operations on the data of files: open, read, write, fsync, fallocate, lseek, copy_file_range,
- * ioctl.
+ * Operations on the data of files: open, read, write, fsync, fallocate, lseek,
+ * copy_file_range.
  */
 import {
   copyBetween,
@@ -11,18 +11,16 @@ import {
   setAttributes,
 } from '../../api/node/index.ts';
 import { ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
-import { AttributeMask } from '../../format/index.ts';
+import { AttributeMask, InodeFlag } from '../../format/index.ts';
 import { Seek } from '../../iomap/index.ts';
 import { checkFile, Fsync, type Vnode, WriteFile } from '../../volume/index.ts';
-import { Errno, Ioctl, SEEK_DATA, SEEK_HOLE, WRITE_KILL_SUIDGID } from '../constants.ts';
+import { SEEK_DATA, SEEK_HOLE, WRITE_CACHE, WRITE_KILL_SUIDGID } from '../constants.ts';
 import { DATA_MAX, type Message, REPLY_BODY } from '../message.ts';
 import type { Answer, Served } from '../served.ts';
 import {
   COPY_FILE_RANGE_IN,
   COPY_FILE_RANGE_OUT,
   FALLOCATE_IN,
-  IOCTL_IN,
-  IOCTL_OUT,
   LSEEK_IN,
   LSEEK_OUT,
   OPEN_OUT,
@@ -61,13 +59,16 @@ function* readPart(served: Served, vnode: Vnode, part: ReadPart): Procedure<numb
 }
 
 export function* write(served: Served, message: Message): Procedure<number> {
-  const position = message.u64(WRITE_IN.at.offset);
   const length = message.u32(WRITE_IN.at.size);
-  const from = message.data(WRITE_IN.size, length);
   const vnode = served.vnode(message);
+  const old = oldBytes(served, message, vnode, length);
+  const position = message.u64(WRITE_IN.at.offset) + old;
+  const from = message.data(WRITE_IN.size, length) + old;
   const operation = served.writes.pop() ?? new WriteFile(served.engine);
   const { bytes } = message;
-  const count = yield* run(operation.write(vnode, position, bytes, from, length, served.time));
+  const { time } = served;
+  const written = yield* run(operation.write(vnode, position, bytes, from, length - old, time));
+  const count = old + written;
   served.writes.push(operation);
   if ((message.u32(WRITE_IN.at.write_flags) & WRITE_KILL_SUIDGID) !== 0) {
     yield* dropPrivileges(served, message, vnode);
@@ -75,6 +76,16 @@ export function* write(served: Served, message: Message): Procedure<number> {
   message.out.setUint32(REPLY_BODY + WRITE_OUT.at.size, count, true);
   message.out.setUint32(REPLY_BODY + WRITE_OUT.at.padding, 0, true);
   return WRITE_OUT.size;
+}
+
+/**
+ * How many bytes of a WRITE are those that a file has. With the writeback cache the kernel sends
+ * whole pages; of a file that is only appended to, what is before its end is not new.
+ */
+function oldBytes({ options }: Served, message: Message, vnode: Vnode, length: number): number {
+  const cached = (message.u32(WRITE_IN.at.write_flags) & WRITE_CACHE) !== 0;
+  if (!options.writeback || !cached || !vnode.has(InodeFlag.APPEND)) return 0;
+  return Math.max(0, Math.min(length, vnode.size - message.u64(WRITE_IN.at.offset)));
 }
 
 /** Whoever changes the data of a file takes its set-user and set-group bits away. */
@@ -160,31 +171,4 @@ function* copy(served: Served, message: Message, most: number): Procedure<number
   const count = yield* copyBetween(served, from, to, range);
   if (message.uid !== 0) yield* dropPrivileges(served, message, to);
   return count;
-}
-
-/** Flags of inodes can be asked for, and there are none; other requests belong to other kinds. */
-export function ioctl(served: Served, message: Message): Answer {
-  const vnode = served.vnode(message);
-  const size = message.u32(IOCTL_IN.at.out_size);
-  const inSize = message.u32(IOCTL_IN.at.in_size);
-  switch (message.u32(IOCTL_IN.at.cmd)) {
-    case Ioctl.GETFLAGS:
-    case Ioctl.FSGETXATTR:
-      return answerIoctl(message, Math.min(size, DATA_MAX));
-    case Ioctl.SETFLAGS: {
-      const at = message.data(IOCTL_IN.size, inSize);
-      const flags = inSize >= 4 ? message.view.getUint32(at, true) : 0;
-      if (flags === 0 && !vnode.realm.readOnly) return answerIoctl(message, 0);
-      return -ERRNO.ENOTSUP[0];
-    }
-    default:
-      return -Errno.ENOTTY;
-  }
-}
-
-/** `size` bytes of zeros come out. */
-function answerIoctl({ out }: Message, size: number): number {
-  const length = IOCTL_OUT.size + size;
-  for (let i = 0; i < length; i++) out.setUint8(REPLY_BODY + i, 0);
-  return length;
 }

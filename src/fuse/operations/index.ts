@@ -9,6 +9,7 @@ import * as attributes from './attributes.ts';
 import * as directories from './directories.ts';
 import * as extended from './extended.ts';
 import * as files from './files.ts';
+import * as ioctls from './ioctl.ts';
 import * as locks from './locks.ts';
 import * as names from './names.ts';
 
@@ -60,7 +61,7 @@ const TABLE: readonly (readonly [Opcode, Handler, number])[] = [
   [Opcode.LSEEK, files.lseek, wire.LSEEK_IN.size],
   [Opcode.COPY_FILE_RANGE, files.copyFileRange, wire.COPY_FILE_RANGE_IN.size],
   [Opcode.COPY_FILE_RANGE_64, files.copyFileRange64, wire.COPY_FILE_RANGE_IN.size],
-  [Opcode.IOCTL, files.ioctl, wire.IOCTL_IN.size],
+  [Opcode.IOCTL, ioctls.ioctl, wire.IOCTL_IN.size],
   [Opcode.STATX, attributes.statx, wire.STATX_IN.size],
 ];
 

@@ -1,0 +1,161 @@
+/**
+ * Requests of ioctl(2): flags and project of inodes, the label, and giving free space back. The
+ * kernel asks for flags in the words of ioctl(2) too, and only for files and directories.
+ */
+import { type Procedure, setFlags, trim } from '../../api/node/index.ts';
+import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
+import { InodeFlag } from '../../format/index.ts';
+import type { Vnode } from '../../volume/index.ts';
+import { Errno, FlagBit, Ioctl, LABEL_SIZE, XflagBit } from '../constants.ts';
+import { DATA_MAX, type Message, REPLY_BODY } from '../message.ts';
+import type { Answer, Served } from '../served.ts';
+import { FSTRIM_RANGE, FSXATTR, IOCTL_IN, IOCTL_OUT } from '../wire.ts';
+
+/** Bits of the kernel and ours. */
+type Bits = readonly (readonly [theirs: number, ours: number])[];
+
+const FLAGS: Bits = [
+  [FlagBit.IMMUTABLE, InodeFlag.IMMUTABLE],
+  [FlagBit.APPEND, InodeFlag.APPEND],
+  [FlagBit.NODUMP, InodeFlag.NODUMP],
+  [FlagBit.NOATIME, InodeFlag.NOATIME],
+];
+
+const XFLAGS: Bits = [
+  [XflagBit.IMMUTABLE, InodeFlag.IMMUTABLE],
+  [XflagBit.APPEND, InodeFlag.APPEND],
+  [XflagBit.NOATIME, InodeFlag.NOATIME],
+  [XflagBit.NODUMP, InodeFlag.NODUMP],
+];
+
+export function ioctl(served: Served, message: Message): Answer {
+  const vnode = served.vnode(message);
+  switch (message.u32(IOCTL_IN.at.cmd)) {
+    case Ioctl.GETFLAGS:
+      begin(message);
+      message.out.setUint32(DATA, theirs(FLAGS, vnode.flags), true);
+      return end(message, 4);
+    case Ioctl.SETFLAGS:
+      return change(served, message, vnode, ours(FLAGS, input(message, 4)(0)), vnode.project);
+    case Ioctl.FSGETXATTR:
+      return getXattr(served, message, vnode);
+    case Ioctl.FSSETXATTR:
+      return setXattr(served, message, vnode);
+    case Ioctl.GETVERSION:
+      begin(message);
+      message.out.setUint32(DATA, vnode.generation, true);
+      return end(message, 4);
+    case Ioctl.GETFSLABEL:
+      begin(message);
+      message.reply.set(labelBytes(served), DATA);
+      return end(message, LABEL_SIZE);
+    case Ioctl.TRIM:
+      return giveBack(served, message);
+    default:
+      return -Errno.ENOTTY;
+  }
+}
+
+/** Where in a reply the data is that comes out. */
+const DATA = REPLY_BODY + IOCTL_OUT.size;
+
+/** A reply with zeros for what comes out. */
+function begin({ reply }: Message): void {
+  reply.fill(0, REPLY_BODY, DATA + LABEL_SIZE);
+}
+
+/** Ends it: whoever asks has room for `out_size` bytes, and means the `size` that there are. */
+function end(message: Message, size: number): number {
+  const room = Math.min(message.u32(IOCTL_IN.at.out_size), DATA_MAX);
+  if (room > size) message.reply.fill(0, DATA + size, DATA + room);
+  return IOCTL_OUT.size + room;
+}
+
+/** Words of what goes in, which has `size` bytes at the least. */
+function input(message: Message, size: number): (at: number) => number {
+  const length = message.u32(IOCTL_IN.at.in_size);
+  const start = message.data(IOCTL_IN.size, length);
+  if (length < size) throw new FilesystemError('EINVAL', `Cannot take ${length} of ${size} bytes`);
+  return (at) => message.view.getUint32(start + at, true);
+}
+
+function theirs(bits: Bits, flags: number): number {
+  return bits.reduce((sum, [bit, own]) => ((flags & own) !== 0 ? sum | bit : sum), 0);
+}
+
+/** @throws {FilesystemError} `ENOTSUP` for a flag that is not kept */
+function ours(bits: Bits, flags: number): number {
+  const known = bits.reduce((sum, [bit]) => sum | bit, 0);
+  if ((flags & ~known) !== 0) {
+    throw new FilesystemError('ENOTSUP', `Cannot set flags 0x${(flags >>> 0).toString(16)}`);
+  }
+  return bits.reduce((sum, [bit, own]) => ((flags & bit) !== 0 ? sum | own : sum), 0);
+}
+
+/**
+ * The owner may change flags, and the superuser those that protect. (The kernel has looked at
+ * capabilities before it asks, if it is one that knows flags of files at all.)
+ */
+function* change(
+  served: Served,
+  message: Message,
+  vnode: Vnode,
+  flags: number,
+  project: number,
+): Procedure<number> {
+  const { uid } = message;
+  const guards = InodeFlag.IMMUTABLE | InodeFlag.APPEND;
+  const protects = ((vnode.flags ^ flags) & guards) !== 0 || vnode.project !== project;
+  if (uid !== 0 && (uid !== vnode.uid || protects)) {
+    throw new FilesystemError('EPERM', 'Cannot change flags of somebody else, or that protect');
+  }
+  yield* setFlags(served, vnode, flags, project);
+  begin(message);
+  return end(message, 0);
+}
+
+function getXattr(served: Served, message: Message, vnode: Vnode): Answer {
+  begin(message);
+  const { at, size } = FSXATTR;
+  message.out.setUint32(DATA + at.xflags, theirs(XFLAGS, vnode.flags), true);
+  message.out.setUint32(DATA + at.extsize, extentSize(served), true);
+  message.out.setUint32(DATA + at.projid, vnode.project, true);
+  return end(message, size);
+}
+
+/** Sizes of extents are the volume's: one that differs is refused. */
+function setXattr(served: Served, message: Message, vnode: Vnode): Answer {
+  const { at, size } = FSXATTR;
+  const word = input(message, size);
+  const wanted = word(at.extsize);
+  if ((wanted !== 0 && wanted !== extentSize(served)) || word(at.cowextsize) !== 0) {
+    throw new FilesystemError('ENOTSUP', `Cannot give one file extents of ${wanted} bytes`);
+  }
+  const bit = XflagBit.EXTSIZE | XflagBit.EXTSZINHERIT;
+  return change(served, message, vnode, ours(XFLAGS, word(at.xflags) & ~bit), word(at.projid));
+}
+
+function extentSize({ engine }: Served): number {
+  return engine.runs.unit * BLOCK_SIZE;
+}
+
+function labelBytes({ engine }: Served): Uint8Array {
+  return new TextEncoder().encode(engine.store.superblock.label).subarray(0, LABEL_SIZE - 1);
+}
+
+/** The range is the whole volume, whatever it says: fstrim(8) asks for nothing else. */
+function* giveBack(served: Served, message: Message): Procedure<number> {
+  if (message.uid !== 0) {
+    throw new FilesystemError('EPERM', 'Cannot give space back: only the superuser may');
+  }
+  if (served.readOnly) return -ERRNO.EROFS[0];
+  const { at, size } = FSTRIM_RANGE;
+  input(message, size);
+  const start = message.data(IOCTL_IN.size, size);
+  const least = message.view.getUint32(start + at.minlen, true);
+  const bytes = yield* trim(served.engine, Math.max(least, BLOCK_SIZE));
+  begin(message);
+  message.reply.set(message.bytes.subarray(start, start + size), DATA);
+  setU64(message.out, DATA + at.len, bytes);
+  return end(message, size);
+}
