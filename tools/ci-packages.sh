@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that some tests use: XFS and btrfs to compare with, FUSE to mount,
-# Python for calls of the kernel that Node does not have, git and sqlite3 to work on a mount.
+# flags of files, Python for calls of the kernel that Node does not have, git and sqlite3 to work on a mount.
 # Tests that need one of them and do not find it say so and are skipped.
 set -euo pipefail
 
-packages=(xfsprogs btrfs-progs fuse3 python3 git sqlite3)
+packages=(e2fsprogs xfsprogs btrfs-progs fuse3 python3 git sqlite3)
 
 missing=()
 for package in "${packages[@]}"; do

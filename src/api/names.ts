@@ -1,6 +1,6 @@
 /**
- * Names: what a volume does with names and flags that `node:fs` has no calls for. The rules are those of the
- * Linux calls with the same purpose.
+ * Names: what a volume does with names and flags that `node:fs` has no calls for. The rules are
+ * those of the Linux calls with the same purpose.
  */
 import { exchange } from './calls/exchange.ts';
 import { changeFlags, type InodeFlags, readFlags } from './calls/inode-flags.ts';

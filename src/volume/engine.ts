@@ -129,8 +129,8 @@ export class Engine implements StoreClient {
 
   /**
    * An operation that does what a record says. `bind`, `create`, `tmpfile` and `clone` come to a
-   * vnode, held for the caller; `write-inline` to the bytes written. The blocks of a `write` have to
-   * be taken already; only a mount that replays the log knows of such.
+   * vnode, held for the caller; `write-inline` to the bytes written. The blocks of a `write` have
+   * to be taken already; only a mount that replays the log knows of such.
    */
   apply(record: Mutation): Operation<unknown> {
     switch (record.type) {

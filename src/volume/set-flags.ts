@@ -1,6 +1,6 @@
 /**
- * Flags of inodes: what chattr(1) sets. IMMUTABLE and APPEND keep an inode as it is; they are looked
- * at by every change ({@link checkMutable}), and only this one can take them away.
+ * Flags of inodes: what chattr(1) sets. IMMUTABLE and APPEND keep an inode as it is; every change
+ * looks at them ({@link checkMutable}), and only this one can take them away.
  */
 import { FilesystemError, type Plan } from '../base/index.ts';
 import { InodeFlag, SETTABLE_FLAGS, type SetFlagsMutation } from '../format/index.ts';

@@ -1,4 +1,4 @@
-/** Flags of inodes: what is immutable or append-only refuses every change, and keeps nothing else. */
+/** Flags of inodes: what is immutable or append-only refuses every change. */
 import { describe, expect, it } from 'vitest';
 import { constants, type InodeFlags, Volume } from '../../src/api/index.ts';
 import { MIB } from '../../src/base/index.ts';
@@ -150,22 +150,26 @@ describe.each([
 });
 
 describe('a tree with a guarded file deep below', () => {
-  it.each(['/top', '/moved/top', '/cloned', '/moved/cloned'])('does not go at once: %s', (path) => {
-    const { volume } = scene();
-    const { fs } = volume;
-    fs.mkdirSync('/moved');
-    fs.mkdirSync('/top/a/b', { recursive: true });
-    fs.writeFileSync('/top/a/b/keep', '');
-    volume.setFlagsSync('/top/a/b/keep', { immutable: true });
-    volume.cloneSync('/top', '/cloned');
-    if (path.startsWith('/moved')) fs.renameSync(path.slice(6), path);
-    volume.syncSync();
-    const top = path.startsWith('/moved') ? '/moved' : path;
-    expect(refusal(volume, () => fs.rmSync(top, { recursive: true }))).toBe('EPERM');
-    expect(fs.existsSync(`${path}/a/b/keep`)).toBe(true);
-    volume.setFlagsSync(`${path}/a/b/keep`, { immutable: false });
-    fs.rmSync(top, { recursive: true });
-  });
+  it.each(['/top', '/moved/top', '/cloned', '/moved/cloned', '/into/cloned'])(
+    'does not go at once: %s',
+    (path) => {
+      const { volume } = scene();
+      const { fs } = volume;
+      fs.mkdirSync('/moved');
+      fs.mkdirSync('/top/a/b', { recursive: true });
+      fs.writeFileSync('/top/a/b/keep', '');
+      volume.setFlagsSync('/top/a/b/keep', { immutable: true });
+      fs.mkdirSync('/into');
+      for (const name of ['/cloned', '/into/cloned']) volume.cloneSync('/top', name);
+      if (path.startsWith('/moved')) fs.renameSync(path.slice(6), path);
+      volume.syncSync();
+      const top = `/${path.split('/')[1]}`;
+      expect(refusal(volume, () => fs.rmSync(top, { recursive: true }))).toBe('EPERM');
+      expect(fs.existsSync(`${path}/a/b/keep`)).toBe(true);
+      volume.setFlagsSync(`${path}/a/b/keep`, { immutable: false });
+      fs.rmSync(top, { recursive: true });
+    },
+  );
 
   it('does not go at once if the file has several names', () => {
     const { volume } = scene();

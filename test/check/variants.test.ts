@@ -119,7 +119,7 @@ describe('slots', () => {
 
 const RECORDS: readonly [RegExp, Change][] = [
   [/flags are 0x2/, flags('live/empty', (old) => old | InodeFlag.INPLACE)],
-  [/flags are 0x4/, flags('live/empty', (old) => old | 0x400)],
+  [/flags are 0x8/, flags('live/empty', (old) => old | 0x8000)],
   [/four slots and none/, flags('live/empty', (old) => old | InodeFlag.EMBED4)],
   [/special file has data/, bytes('live/directory/moved', RecordAt.KIND, InodeKind.FIFO)],
   [/tree hangs from 4 slots/, bytes('live/embedded', RecordAt.KIND, InodeKind.DIRECTORY)],

@@ -79,7 +79,14 @@ describe('the golden image', () => {
     for (const { at } of linked) flags.add(editor.view.getUint32(at + RecordAt.FLAGS, true));
     const seen = [...flags].reduce((all, each) => all | each, 0);
     const missing = Object.entries(InodeFlag).filter(([, flag]) => (seen & flag) === 0);
-    expect(missing.map(([name]) => name)).toEqual(['INPLACE']);
+    expect(missing.map(([name]) => name)).toEqual([
+      'INPLACE',
+      'IMMUTABLE',
+      'APPEND',
+      'NODUMP',
+      'NOATIME',
+      'GUARDED_BELOW',
+    ]);
   });
 
   it('can be read by somebody who knows the document only', async () => {

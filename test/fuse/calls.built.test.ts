@@ -5,16 +5,15 @@
  * RAMET_SEED=a..b runs other seeds.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdirSync, statfsSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import type { Random } from '../../src/testing/index.ts';
 import { seeded } from '../volume/seeds.ts';
-import { describeMounts, Mounted } from './mounted.ts';
+import { describeMounts, isBesideExt4, Mounted } from './mounted.ts';
 
 const PROGRAM = join(import.meta.dirname, 'calls.py');
-const EXT4 = 0xef53;
 
 const run = promisify(execFile);
 
@@ -47,12 +46,7 @@ async function compare(
   options: string[],
 ): Promise<void> {
   using mounted = Mounted.start(...options);
-  if (statfsSync(mounted.folder).type !== EXT4) {
-    process.stdout.write(
-      '\nNOT TESTED: calls beside ext4: the temporary folder is on another filesystem\n',
-    );
-    return;
-  }
+  if (!isBesideExt4(mounted)) return;
   const seed = random.below(2 ** 31);
   const [ours, theirs] = await Promise.all([
     outcomes(join(mounted.path, 'calls'), seed, count, more),

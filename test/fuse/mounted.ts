@@ -2,7 +2,7 @@
  * Mounted: an image that the command has mounted in a folder of its own, for real programs.
  */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from 'vitest';
@@ -27,6 +27,17 @@ export function describeMounts(title: string, body: () => void): void {
 /** Runs the command. */
 export function ramet(...args: string[]): Result {
   return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', timeout: 60_000 });
+}
+
+const EXT4 = 0xef53;
+
+/** Whether the folder beside a mount is on an ext4, to compare with; if not, it says so. */
+export function isBesideExt4({ folder }: Mounted): boolean {
+  if (statfsSync(folder).type === EXT4) return true;
+  process.stdout.write(
+    '\nNOT TESTED: beside ext4: the temporary folder is on another filesystem\n',
+  );
+  return false;
 }
 
 export class Mounted {

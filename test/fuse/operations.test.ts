@@ -2,8 +2,8 @@
  * Operations, one subject at a time, with a kernel in memory: what real programs seldom ask for.
  */
 import { describe, expect, it } from 'vitest';
-import { ERRNO, FilesystemError, viewOf } from '../../src/base/index.ts';
-import { Errno, Fattr, Ioctl, Opcode, RenameBit } from '../../src/fuse/constants.ts';
+import { ERRNO, viewOf } from '../../src/base/index.ts';
+import { Errno, Fattr, Opcode } from '../../src/fuse/constants.ts';
 import { decode } from '../../src/fuse/layout.ts';
 import {
   ACCESS_IN,
@@ -26,7 +26,6 @@ import {
   MKDIR_IN,
   MKNOD_IN,
   OPEN_IN,
-  OPEN_OUT,
   READ_IN,
   RELEASE_IN,
   RENAME_IN,
@@ -427,98 +426,10 @@ describe('what is not there', () => {
       ERRNO.EINVAL[0],
     ]);
     kernel.ok(Opcode.RENAME, ROOT, struct(RENAME_IN, { newdir: ROOT }), 'a', 'b');
-    const ioctl = (cmd: number, flags?: number): number => {
-      const data = new Uint8Array(flags === undefined ? 0 : 4);
-      if (flags !== undefined) viewOf(data).setUint32(0, flags, true);
-      const head = struct(IOCTL_IN, { cmd, in_size: data.length, out_size: 4 });
-      return Math.abs(kernel.ask(Opcode.IOCTL, nodeid, head, data).error);
-    };
-    expect([ioctl(Ioctl.GETFLAGS), ioctl(Ioctl.SETFLAGS, 0)]).toEqual([0, 0]);
-    expect(ioctl(Ioctl.SETFLAGS, 0x10)).toBe(ERRNO.ENOTSUP[0]);
-    expect(ioctl(0x5401)).toBe(Errno.ENOTTY);
+    const head = struct(IOCTL_IN, { cmd: 0x5401, out_size: 4 });
+    expect(-kernel.ask(Opcode.IOCTL, nodeid, head).error).toBe(Errno.ENOTTY);
+    expect(-kernel.ask(Opcode.POLL, nodeid).error).toBe(ERRNO.ENOSYS[0]);
     expect(-kernel.ask(Opcode.BMAP, ROOT).error).toBe(ERRNO.ENOSYS[0]);
-  });
-});
-
-describe('rename2', () => {
-  const rename = (kernel: TestKernel, node: number, flags: number): void => {
-    kernel.ok(Opcode.RENAME2, node, struct(RENAME2_IN, { newdir: ROOT, flags }), 'a', 'b');
-  };
-
-  it('lets two names change places', () => {
-    const kernel = TestKernel.start();
-    const [a, b] = [kernel.create(ROOT, 'a').nodeid, mkdir(kernel, ROOT, 'b', 0o755)];
-    rename(kernel, ROOT, RenameBit.EXCHANGE);
-    expect([kernel.lookup(ROOT, 'a').nodeid, kernel.lookup(ROOT, 'b').nodeid]).toEqual([b, a]);
-  });
-
-  it('leaves a device 0/0 of whoever asks, in the group that a new file would get', () => {
-    const kernel = TestKernel.start();
-    const node = mkdir(kernel, ROOT, 'd', 0o2775);
-    kernel.setattr(node, { valid: Fattr.GID, gid: 77 });
-    kernel.create(node, 'a');
-    kernel.uid = 5;
-    kernel.gid = 6;
-    rename(kernel, node, RenameBit.WHITEOUT);
-    const left = kernel.lookup(node, 'a');
-    expect(left).toMatchObject({ uid: 5, gid: 77, mode: 0o020000, rdev: 0, nlink: 1 });
-    expect(kernel.ask(Opcode.LOOKUP, ROOT, 'b').error).toBe(0);
-  });
-});
-
-describe('a file without a name', () => {
-  const orphans = ({ rig }: TestKernel): number => rig.engine.orphans.size;
-  const make = (kernel: TestKernel): number => {
-    const body = kernel.ok(Opcode.TMPFILE, ROOT, struct(CREATE_IN, { mode: 0o100640 }), '/');
-    expect(body.length).toBe(ENTRY_OUT.size + OPEN_OUT.size);
-    expect(entryOf(body)).toMatchObject({ mode: 0o100640, nlink: 0, size: 0 });
-    return entryOf(body).nodeid;
-  };
-
-  it('goes when the kernel forgets it', () => {
-    const kernel = TestKernel.start();
-    const node = make(kernel);
-    expect(kernel.write(node, 0, 'some').error).toBe(0);
-    expect(orphans(kernel)).toBe(1);
-    kernel.forget(node, 1);
-    expect(orphans(kernel)).toBe(0);
-  });
-
-  it('gets a name by a link', () => {
-    const kernel = TestKernel.start();
-    const node = make(kernel);
-    kernel.write(node, 0, 'some');
-    const body = kernel.ok(Opcode.LINK, ROOT, struct(LINK_IN, { oldnodeid: node }), 'name');
-    expect(entryOf(body)).toMatchObject({ nodeid: node, nlink: 1, size: 4 });
-    kernel.forget(node, 2);
-    expect(kernel.lookup(ROOT, 'name').size).toBe(4);
-    expect(orphans(kernel)).toBe(0);
-  });
-
-  it('is no orphan without a user if its access control list finds no room', () => {
-    const kernel = TestKernel.start({ acl: true });
-    const list = new Uint8Array(4 + 5 * 8);
-    const view = viewOf(list);
-    view.setUint32(0, 2, true);
-    [1, 2, 4, 16, 32].forEach((tag, i) => {
-      view.setUint16(4 + i * 8, tag, true);
-      view.setUint16(6 + i * 8, 7, true);
-      view.setUint32(8 + i * 8, tag === 2 ? 1000 : 0xffffffff, true);
-    });
-    const { engine, driver } = kernel.rig;
-    const value = { name: 'system.posix_acl_default', value: list, flags: 0 };
-    const time = { sec: 1, nsec: 0 };
-    driver.run(engine.apply({ type: 'setxattr', target: engine.live.id, ...value, time }));
-    const apply = engine.apply.bind(engine);
-    engine.apply = (record) => {
-      if (record.type !== 'setxattr') return apply(record);
-      throw new FilesystemError('ENOSPC', 'Cannot find room');
-    };
-    const head = struct(CREATE_IN, { mode: 0o100640 });
-    expect(-kernel.ask(Opcode.TMPFILE, ROOT, head, '/').error).toBe(ERRNO.ENOSPC[0]);
-    engine.apply = apply;
-    for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) driver.run(work);
-    expect(orphans(kernel)).toBe(0);
   });
 });
 

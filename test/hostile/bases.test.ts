@@ -86,7 +86,9 @@ it('they have every structure of the format', () => {
   const widths = [1, 2, 3, 4].map((width) => `width ${width}`);
   const depths = [0, 1, 2, 5].map((depth) => `depth ${depth}`);
   const logged = 'bind create link unlink rename setattr setxattr truncate write fallocate clone';
-  const log = [...logged.split(' '), 'clone-range'].map((type) => `log ${type}`);
+  const log = [...logged.split(' '), 'clone-range', 'whiteout', 'tmpfile', 'setflags'].map(
+    (type) => `log ${type}`,
+  );
   const others = ['interior node', 'shared node', 'shared map', 'shared leaf', 'unwritten'];
   const more = ['second copy', 'begun item', 'groups'];
   for (const each of [...trees, ...kinds, ...flags, ...widths, ...depths, ...log]) {

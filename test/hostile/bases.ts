@@ -6,7 +6,7 @@
  */
 import { BLOCK_SIZE, binaryFromText, KIB, MIB } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
-import { type AllocateMode, InodeKind, UnlinkWhat } from '../../src/format/index.ts';
+import { type AllocateMode, InodeFlag, InodeKind, UnlinkWhat } from '../../src/format/index.ts';
 import { Fsync, type Vnode } from '../../src/volume/index.ts';
 import { Hand, pattern } from '../check/hand.ts';
 import { imageOf, reclaimPartly } from '../format/golden.ts';
@@ -45,6 +45,23 @@ function cloneRange(hand: Hand, from: Vnode, to: Vnode, offset: number, length: 
 
 function fsync(hand: Hand, vnode: Vnode): void {
   hand.rig.driver.run(new Fsync(hand.rig.engine, vnode));
+}
+
+function setFlags(hand: Hand, { id: target }: Vnode, flags: number): void {
+  hand.apply({ type: 'setflags', target, flags, project: 3, time: hand.time() });
+}
+
+/** What only names have in a log: a whiteout, a file that had no name, flags. */
+function nameLate(hand: Hand): void {
+  const { id: parent } = hand.root;
+  const owner = { uid: 1, gid: 2, time: hand.time(), ino: 0 };
+  const names = { parent, name: 'other', newParent: parent, newName: 'moved', flags: 0 };
+  hand.apply({ type: 'whiteout', ...names, ...owner });
+  const file: Vnode = hand.apply({ type: 'tmpfile', parent, mode: 0o600, handle: 0, ...owner });
+  hand.write(file, 0, pattern(5000, 4));
+  hand.link(file, hand.root, 'late');
+  setFlags(hand, file, InodeFlag.NODUMP);
+  fsync(hand, file);
 }
 
 /** The least that has a map, a clone, a snapshot, attributes, an orphan and a log to replay. */
@@ -95,6 +112,10 @@ function files(): Uint8Array<ArrayBuffer> {
   hand.create(root, 'device', InodeKind.BLOCK, { rdev: (8 << 20) | 17 });
   const sub = hand.directory(root, 'sub');
   hand.file(sub, binaryFromText('é'), pattern(20));
+  const guarded = hand.directory(root, 'guarded');
+  const { IMMUTABLE, APPEND, NODUMP, NOATIME } = InodeFlag;
+  setFlags(hand, hand.file(guarded, 'immutable', pattern(10)), IMMUTABLE | NODUMP);
+  setFlags(hand, hand.file(guarded, 'log', pattern(5000)), APPEND | NOATIME);
   hand.commit();
   return imageOf(hand.device);
 }
@@ -183,6 +204,7 @@ function log(): Uint8Array<ArrayBuffer> {
   fsync(hand, other);
   hand.write(file, 22_000, pattern(3000, 3));
   fsync(hand, file);
+  nameLate(hand);
   return imageOf(hand.device);
 }
 

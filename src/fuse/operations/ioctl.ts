@@ -7,7 +7,7 @@ import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts'
 import { InodeFlag } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { Errno, FlagBit, Ioctl, LABEL_SIZE, XflagBit } from '../constants.ts';
-import { DATA_MAX, type Message, REPLY_BODY } from '../message.ts';
+import { type Message, REPLY_BODY } from '../message.ts';
 import type { Answer, Served } from '../served.ts';
 import { FSTRIM_RANGE, FSXATTR, IOCTL_IN, IOCTL_OUT } from '../wire.ts';
 
@@ -64,11 +64,12 @@ function begin({ reply }: Message): void {
   reply.fill(0, REPLY_BODY, DATA + LABEL_SIZE);
 }
 
-/** Ends it: whoever asks has room for `out_size` bytes, and means the `size` that there are. */
+/**
+ * Ends it. The numbers of some requests say that a `long` comes out where programs have room for an
+ * `int`: the kernel copies what it is given, so no more than there is.
+ */
 function end(message: Message, size: number): number {
-  const room = Math.min(message.u32(IOCTL_IN.at.out_size), DATA_MAX);
-  if (room > size) message.reply.fill(0, DATA + size, DATA + room);
-  return IOCTL_OUT.size + room;
+  return IOCTL_OUT.size + Math.min(size, message.u32(IOCTL_IN.at.out_size));
 }
 
 /** Words of what goes in, which has `size` bytes at the least. */
