@@ -48,6 +48,11 @@ export class NodeTable {
     throw new FilesystemError('ENOENT', `Cannot find node ${number}: it was forgotten`);
   }
 
+  /** True if the kernel may have something of an inode. */
+  knows(vnode: Vnode): boolean {
+    return vnode === this.root || this.#nodes.get(vnode.id)?.vnode === vnode;
+  }
+
   numberOf(vnode: Vnode): number {
     return vnode === this.root ? ROOT_NODE : vnode.id;
   }

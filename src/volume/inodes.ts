@@ -36,6 +36,8 @@ export const SLOT_PLACES: readonly number[] = [0, 4, 8, 12, ATTRIBUTES_AT, LINKS
 
 export class Inodes {
   readonly table: VnodeTable;
+  /** Told of every vnode that is changed, while somebody wants to know. */
+  watch: ((vnode: Vnode) => void) | undefined;
   /** Counts clones: claims made before the last one have to be made again. */
   epoch = 0;
   readonly #store: Store;
@@ -108,6 +110,7 @@ export class Inodes {
 
   /** The vnode knows more than its record from now on. It has been claimed. */
   touch(vnode: Vnode): void {
+    this.watch?.(vnode);
     if (vnode.dirty) return;
     vnode.dirty = true;
     this.#dirty.add(vnode);

@@ -76,9 +76,18 @@ export class ServedVolume extends NodeVolume {
     }
   }
 
-  /** What its operations are made by, and what runs them. */
-  get parts(): { readonly engine: Engine; readonly driver: Driver } {
-    return { engine: this.engine, driver: this.driver };
+  /**
+   * The same volume for somebody else, with open files of his own. He closes them, and never the
+   * volume.
+   */
+  guest(options: Pick<VolumeOptions, 'uid' | 'gid' | 'umask'>): Volume {
+    const { device, driver, engine } = this;
+    return new ServedVolume(device, driver, engine, { ...options, commitIntervalMs: 0 });
+  }
+
+  /** What its operations are made by, what runs them, and where its bytes are. */
+  get parts(): { readonly engine: Engine; readonly driver: Driver; readonly device: Device } {
+    return { engine: this.engine, driver: this.driver, device: this.device };
   }
 }
 
