@@ -114,6 +114,10 @@ export const Fattr = {
 
 /** Codes of messages of the server's own. */
 export const Notify = {
+  /** Attributes and data of an inode have changed. */
+  INVAL_INODE: 2,
+  /** A name came, went, or leads elsewhere. */
+  INVAL_ENTRY: 3,
   /** The data that the kernel has of an inode, please. */
   RETRIEVE: 5,
   /** These inodes may be forgotten, if nobody uses them. Since 7.45. */

@@ -2,6 +2,7 @@
  * fuse: a volume as a filesystem of the kernel's, through /dev/fuse and nothing else.
  *
  * wire.ts has the bytes, session.ts one connection, operations/ what each request does to inodes,
- * mount.ts and worker.ts the two threads of a mount.
+ * mount.ts and worker.ts the two threads of a mount, control/ what others than the kernel may ask.
  */
+export { type OpenVolume, RemoteVolume } from './control/remote.ts';
 export { type MountOptions, mountVolume, remount, ServedMount, unmount } from './mount.ts';

@@ -7,19 +7,18 @@
  * connection is open, and both threads use one: a process that dies takes the connection with it,
  * and all that is left is a mount point that answers `ENOTCONN` until it is unmounted.
  */
-import { closeSync, openSync, statSync, write, writeFileSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
-import { errorCode, FilesystemError, viewOf } from '../base/index.ts';
-import { Notify } from './constants.ts';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { errorCode, FilesystemError } from '../base/index.ts';
+import { KernelSide } from './control/kernel-side.ts';
+import { ControlServer } from './control/server.ts';
 import { mountByProgram, unmountByProgram } from './fusermount.ts';
 import { DATA_MAX } from './message.ts';
+import { Notifier } from './notify.ts';
 import { reasonIn, runProgram } from './programs.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
-import { ANY_FILE, PENDING, PRUNE_AT, PRUNE_COUNT, SHARED_WORDS } from './upkeep.ts';
-import { NOTIFY_PRUNE_OUT, NOTIFY_RETRIEVE_OUT, OUT_HEADER } from './wire.ts';
+import { PENDING, PRUNE_AT, PRUNE_COUNT, SHARED_WORDS } from './upkeep.ts';
 
 export interface MountOptions {
   readonly image: string;
@@ -27,6 +26,8 @@ export interface MountOptions {
   /** Directory of the volume that becomes the root of the mount; `/` if it is left out. */
   readonly path?: string | undefined;
   readonly directory: string;
+  /** What the kernel's list of mounts calls it; the image if it is left out. */
+  readonly source?: string | undefined;
   readonly readOnly?: boolean | undefined;
   readonly cacheBytes?: number | undefined;
   /** Seconds for which the kernel may believe names and attributes; a day if it is left out. */
@@ -43,12 +44,12 @@ export interface MountOptions {
   readonly options?: readonly string[] | undefined;
   /** Told of what is a mistake of this program, and was answered with `EIO`. */
   readonly onBroken?: ((message: string) => void) | undefined;
+  /** Told of what does not work, while the mount does. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 const A_DAY = 86400;
 const NODE_LIMIT = 262_144;
-/** Numbers of nodes in one message. */
-const PRUNE_BATCH = 512;
 /** How often the worker is woken while it has something to do that nobody asks for. */
 const WAKE_MS = 200;
 
@@ -89,20 +90,84 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   try {
     fd = await (isRoot() ? attach : attachAsUser)(options, opened.readOnly);
   } catch (error) {
-    worker.postMessage({ fd: undefined } satisfies ToWorker);
+    worker.postMessage({ type: 'serve', fd: undefined, desk: undefined } satisfies ToWorker);
     await ended;
     throw error;
   }
-  worker.postMessage({ fd } satisfies ToWorker);
-  const stop = keepAwake(fd, directory, new Int32Array(shared));
-  const closed = ended.finally(() => {
-    stop();
-    closeSync(fd);
-  });
+  const words = new Int32Array(shared);
+  const notifier = new Notifier(fd);
+  const kernel = new KernelSide(notifier, directory, words);
+  const serving = { options, worker, fd, notifier, kernel, shared: words };
+  const control = opened.readOnly ? undefined : await startControl(serving);
+  const closed = ended.finally(serve(serving, control));
   closed.catch(() => {});
-  await statfs(directory);
+  await kernel.begin();
   raiseReadahead(directory);
   return new ServedMount(directory, closed);
+}
+
+interface Serving {
+  readonly options: MountOptions;
+  readonly worker: Worker;
+  readonly fd: number;
+  readonly notifier: Notifier;
+  readonly kernel: KernelSide;
+  readonly shared: Int32Array;
+}
+
+/** Where commands of others come in. */
+interface Control {
+  /** The worker's end of what is passed on. */
+  readonly desk: MessagePort;
+  readonly server: ControlServer;
+}
+
+/** Lets the worker serve; what has to be done when the volume is closed is returned. */
+function serve(serving: Serving, control: Control | undefined): () => void {
+  const { worker, fd, notifier, kernel, shared } = serving;
+  const desk = control?.desk;
+  const start: ToWorker = { type: 'serve', fd, desk };
+  worker.postMessage(start, desk === undefined ? [] : [desk]);
+  const stop = keepAwake(notifier, kernel, shared);
+  const close = (): void => {
+    kernel.end();
+    control?.server.close();
+  };
+  worker.on('message', ({ type }: FromWorker) => {
+    if (type !== 'served') return;
+    close();
+    worker.postMessage({ type: 'close' } satisfies ToWorker);
+  });
+  return () => {
+    stop();
+    close();
+    closeSync(fd);
+  };
+}
+
+/** Makes the socket by which commands that name the image come to the worker. */
+async function startControl({ options, kernel }: Serving): Promise<Control | undefined> {
+  const { image, onBroken, onWarning } = options;
+  const { ask, settle, invalidate } = kernel;
+  const { port1, port2 } = new MessageChannel();
+  try {
+    const server = await ControlServer.start({
+      image,
+      desk: port1,
+      ask,
+      settle,
+      invalidate,
+      onBroken: (error) => onBroken?.(`Cannot tell the kernel what has changed: ${String(error)}`),
+    });
+    return { desk: port2, server };
+  } catch (error) {
+    port1.close();
+    const reason = error instanceof Error ? error.message : String(error);
+    onWarning?.(
+      `commands cannot use ${image} while it is mounted, for want of a socket: ${reason}`,
+    );
+    return undefined;
+  }
 }
 
 /** @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount */
@@ -198,7 +263,7 @@ function firstAnswer(worker: Worker): Promise<{ readOnly: boolean }> {
     worker.once('error', reject);
     worker.once('message', (message: FromWorker) => {
       if (message.type === 'opened') answer(message);
-      else if (message.type !== 'ended') reject(errorOf(message));
+      else if (message.type === 'failed') reject(errorOf(message));
     });
   });
 }
@@ -231,14 +296,15 @@ function isRoot(): boolean {
 async function attach(options: MountOptions, readOnly: boolean): Promise<number> {
   const fd = openDevice();
   try {
+    const { image, source = image, directory } = options;
     const given = ['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0', 'allow_other'];
     const all = [...given, ...common(options, readOnly)].join(',');
-    const args = ['-i', '-t', 'fuse.ramet', '-o', all, '--', options.image, options.directory];
+    const args = ['-i', '-t', 'fuse.ramet', '-o', all, '--', source, directory];
     const { status, output } = await runProgram('mount', args, { fd });
     if (status === 0) return fd;
     const code = /permission|superuser/u.test(output) ? 'EPERM' : 'EINVAL';
     const reason = reasonIn(output, 'mount');
-    throw new FilesystemError(code, `Cannot mount at ${options.directory}: ${reason}`);
+    throw new FilesystemError(code, `Cannot mount at ${directory}: ${reason}`);
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -247,70 +313,37 @@ async function attach(options: MountOptions, readOnly: boolean): Promise<number>
 
 /** Only the user himself sees what is mounted, unless he asks for `allow_other` and may. */
 async function attachAsUser(options: MountOptions, readOnly: boolean): Promise<number> {
-  const name = `fsname=${options.image.replace(/[\\,]/gu, '\\$&')}`;
+  const { image, source = image, directory } = options;
+  const name = `fsname=${source.replace(/[\\,]/gu, '\\$&')}`;
   const given = [name, 'subtype=ramet', ...common(options, readOnly)];
-  return await mountByProgram(resolve(options.directory), given);
+  return await mountByProgram(resolve(directory), given);
 }
 
 function common({ options = [] }: MountOptions, readOnly: boolean): string[] {
   return ['default_permissions', `max_read=${DATA_MAX}`, readOnly ? 'ro' : 'rw', ...options];
 }
 
-/** A message of the server's own; its body is to be filled in. */
-function notification(code: number, bodyLength: number): { bytes: Uint8Array; view: DataView } {
-  const bytes = new Uint8Array(OUT_HEADER.size + bodyLength);
-  const view = viewOf(bytes);
-  view.setUint32(OUT_HEADER.at.len, bytes.length, true);
-  view.setInt32(OUT_HEADER.at.error, code, true);
-  return { bytes, view };
-}
-
-/**
- * Does what the worker cannot: looks at the clock, and tells the kernel something unasked.
- *
- * While the worker has something to do it is woken. The kernel is asked for what it has of no bytes
- * of a file, and sends that to the worker: nothing waits for it, and the mount is not looked at,
- * which could not be unmounted meanwhile. If no file is known, a question about the whole mount
- * does it. Every message fails if the connection has just ended.
- */
-function keepAwake(fd: number, directory: string, shared: Int32Array): () => void {
-  const { bytes, view } = notification(Notify.RETRIEVE, NOTIFY_RETRIEVE_OUT.size);
-  let asking = false;
-  const asked = (): void => {
-    asking = false;
+/** Does what the worker cannot: looks at the clock, and tells the kernel something unasked. */
+function keepAwake(notifier: Notifier, kernel: KernelSide, shared: Int32Array): () => void {
+  let pruning = false;
+  const pruned = (): void => {
+    pruning = false;
   };
-  const ask = (): void => void statfs(directory).then(asked, asked);
   const timer = setInterval(() => {
-    if (asking) return;
+    if (pruning) return;
     if (Atomics.load(shared, PRUNE_COUNT) > 0) {
-      asking = true;
-      void prune(fd, shared).then(asked, asked);
-    } else if (Atomics.load(shared, PENDING) !== 0) {
-      asking = true;
-      const node = Atomics.load(shared, ANY_FILE);
-      view.setInt32(OUT_HEADER.size + NOTIFY_RETRIEVE_OUT.at.nodeid, node, true);
-      if (node === 0) ask();
-      else write(fd, bytes, (error) => (error === null ? asked() : ask()));
-    }
+      pruning = true;
+      void prune(notifier, shared).then(pruned, pruned);
+    } else if (Atomics.load(shared, PENDING) !== 0) kernel.wake();
   }, WAKE_MS);
   return () => clearInterval(timer);
 }
 
-/** Asks the kernel to forget the nodes that the worker has named; those in use it keeps. */
-async function prune(fd: number, shared: Int32Array): Promise<void> {
-  const send = promisify(write);
-  const count = Atomics.load(shared, PRUNE_COUNT);
+/** Asks the kernel to forget the nodes that the worker has named. */
+async function prune(notifier: Notifier, shared: Int32Array): Promise<void> {
   try {
-    for (let at = 0; at < count; at += PRUNE_BATCH) {
-      const length = Math.min(PRUNE_BATCH, count - at);
-      const { bytes, view } = notification(Notify.PRUNE, NOTIFY_PRUNE_OUT.size + 8 * length);
-      view.setUint32(OUT_HEADER.size + NOTIFY_PRUNE_OUT.at.count, length, true);
-      const start = OUT_HEADER.size + NOTIFY_PRUNE_OUT.size;
-      for (let i = 0; i < length; i++) {
-        view.setInt32(start + 8 * i, shared[PRUNE_AT + at + i] as number, true);
-      }
-      await send(fd, bytes);
-    }
+    const count = Atomics.load(shared, PRUNE_COUNT);
+    await notifier.prune(shared.subarray(PRUNE_AT, PRUNE_AT + count));
   } finally {
     Atomics.store(shared, PRUNE_COUNT, 0);
   }

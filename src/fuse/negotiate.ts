@@ -11,7 +11,7 @@ import type { Served } from './served.ts';
 import { INIT_IN, INIT_OUT } from './wire.ts';
 
 /** Requests that the kernel may have sent ahead of anybody's waiting, and when it slows down. */
-const BACKGROUND = 64;
+export const BACKGROUND = 64;
 const CONGESTION = 48;
 const READAHEAD_MAX = DATA_MAX;
 const KERNEL_BLOCK = 4096;

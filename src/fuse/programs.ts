@@ -1,4 +1,4 @@
-/** Programs: what the host's own programs do for a mount, and what they complain of. */
+/** Programs: mount(8), umount(8), fusermount3 and sync(1), which do what Node has no call for. */
 import { spawn } from 'node:child_process';
 
 export interface Outcome {

@@ -1,6 +1,7 @@
 /**
  * What the thread that has the clock and the thread that has the engine tell each other.
  */
+import type { MessagePort } from 'node:worker_threads';
 
 export interface WorkerOptions {
   readonly image: string;
@@ -22,13 +23,23 @@ export interface WorkerOptions {
   readonly shared: SharedArrayBuffer;
 }
 
-/** The descriptor to serve; without one, the mount has failed and there is nothing to do. */
-export interface ToWorker {
-  readonly fd: number | undefined;
-}
+/**
+ * First the descriptor to serve; without one, the mount has failed and there is nothing to do. With
+ * a port, others than the kernel have their turn too (control/). Then, once nothing is served any
+ * more, that the volume may be closed.
+ */
+export type ToWorker =
+  | {
+      readonly type: 'serve';
+      readonly fd: number | undefined;
+      readonly desk: MessagePort | undefined;
+    }
+  | { readonly type: 'close' };
 
 export type FromWorker =
   | { readonly type: 'opened'; readonly readOnly: boolean }
+  /** Nothing is served any more; the image is still locked. */
+  | { readonly type: 'served' }
   | { readonly type: 'ended' }
   | {
       readonly type: 'failed' | 'broken';

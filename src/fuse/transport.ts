@@ -49,18 +49,20 @@ export class DeviceTransport implements Transport {
 
 /**
  * Serves until the connection ends, in this turn: for devices that answer at once. `served` is
- * called after each request.
+ * called after each request. What it returns has to be waited for before this is called again;
+ * undefined: the connection has ended.
  */
 export function serve(
   session: Session,
   transport: Transport,
   message: Message,
-  served: () => void,
-): void {
+  served: () => Promise<void> | undefined,
+): Promise<void> | undefined {
   for (;;) {
     const length = transport.read(message.bytes);
-    if (length === undefined) return;
+    if (length === undefined) return undefined;
     if (length > 0) void session.handle(message, length);
-    served();
+    const others = served();
+    if (others !== undefined) return others;
   }
 }

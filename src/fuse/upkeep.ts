@@ -22,7 +22,11 @@ export const PENDING = 0;
 export const ANY_FILE = 1;
 /** How many nodes the kernel is to be asked to forget, and where their numbers begin. */
 export const PRUNE_COUNT = 2;
-export const PRUNE_AT = 4;
+/** Not 0 if clients of the socket have something for this thread. */
+export const ASKED = 3;
+/** How many requests were served, modulo 2^32. */
+export const REQUESTS = 4;
+export const PRUNE_AT = 5;
 const PRUNE_MAX = 16_384;
 /** Words of the memory that both threads see. */
 export const SHARED_WORDS: number = PRUNE_AT + PRUNE_MAX;
@@ -90,6 +94,12 @@ export class Upkeep {
     if (this.#first < 0 && engine.hasChanges) this.#first = now;
     Atomics.store(this.#shared, ANY_FILE, this.#served.nodes.anyFile);
     Atomics.store(this.#shared, PENDING, this.#first >= 0 || this.#reclaims ? 1 : 0);
+  }
+
+  /** Somebody else than the kernel had a turn: as if it had been a request. */
+  worked(): void {
+    this.#requests++;
+    this.after(true);
   }
 
   /** Names nodes to the other thread: it asks the kernel, since this one must never wait for it. */

@@ -290,6 +290,11 @@ export const COPY_FILE_RANGE_OUT = layout({ bytes_copied: 'u64' });
 export const DIRENT = layout({ ino: 'opaque', off: 'u64', namelen: 'u32', type: 'u32' });
 
 /** Messages of the server's own are behind an OUT_HEADER whose `error` is their code. */
+export const NOTIFY_INVAL_INODE_OUT = layout({ ino: 'u64', off: 'i64', len: 'i64' });
+
+/** Then the name, and a zero. */
+export const NOTIFY_INVAL_ENTRY_OUT = layout({ parent: 'u64', namelen: 'u32', flags: 'u32' });
+
 export const NOTIFY_RETRIEVE_OUT = layout({
   notify_unique: 'opaque',
   nodeid: 'u64',

@@ -2,18 +2,19 @@
  * Worker: the thread that has the engine. It opens the volume, waits for the descriptor that was
  * given to the mount, and serves it until the connection ends; then the volume is closed.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { ServedVolume } from '../api/node/index.ts';
 import { FilesystemError } from '../base/index.ts';
 import { InodeKind } from '../format/index.ts';
 import { lookup, type Vnode } from '../volume/index.ts';
 import { Opcode } from './constants.ts';
+import { Desk } from './control/desk.ts';
 import { Message } from './message.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Served } from './served.ts';
 import { Session } from './session.ts';
 import { DeviceTransport, serve } from './transport.ts';
-import { Upkeep } from './upkeep.ts';
+import { ASKED, REQUESTS, Upkeep } from './upkeep.ts';
 
 const options = workerData as WorkerOptions;
 const port = parentPort;
@@ -51,7 +52,11 @@ function findRoot(volume: ServedVolume, { snapshot, path }: WorkerOptions): Vnod
   throw new FilesystemError('ENOTDIR', 'Cannot mount a file: wanted a directory');
 }
 
-function serveVolume(volume: ServedVolume, fd: number): void {
+async function serveVolume(
+  volume: ServedVolume,
+  fd: number,
+  deskPort: MessagePort | undefined,
+): Promise<void> {
   const { engine, driver } = volume.parts;
   const root = findRoot(volume, options);
   const { validSeconds, writeback, acl, locks, uid, gid, noatime } = options;
@@ -75,12 +80,53 @@ function serveVolume(volume: ServedVolume, fd: number): void {
     shared,
     now: () => performance.now(),
   });
-  serve(session, transport, message, () => {
-    const woken = message.opcode === Opcode.NOTIFY_REPLY || message.opcode === Opcode.STATFS;
-    upkeep.after(woken);
-  });
+  const desk = deskPort === undefined ? undefined : new Desk(volume, served.nodes, deskPort);
+  const between = new Between(message, upkeep, desk, shared);
+  for (;;) {
+    const others = serve(session, transport, message, between.requests);
+    if (others === undefined) break;
+    await others;
+  }
+  await desk?.end();
   session.close();
   root.holds--;
+}
+
+/** What this thread does between two requests. */
+class Between {
+  readonly #message: Message;
+  readonly #upkeep: Upkeep;
+  readonly #desk: Desk | undefined;
+  readonly #shared: Int32Array;
+  /** Requests but for those that wake this thread; and how many there were at the last turn. */
+  #requests = 0;
+  #atTurn = 0;
+
+  constructor(message: Message, upkeep: Upkeep, desk: Desk | undefined, shared: Int32Array) {
+    this.#message = message;
+    this.#upkeep = upkeep;
+    this.#desk = desk;
+    this.#shared = shared;
+  }
+
+  readonly requests = (): Promise<void> | undefined => {
+    const { opcode } = this.#message;
+    const woken = opcode === Opcode.NOTIFY_REPLY || opcode === Opcode.STATFS;
+    Atomics.add(this.#shared, REQUESTS, 1);
+    if (!woken) this.#requests++;
+    const desk = this.#desk;
+    if (desk === undefined || Atomics.load(this.#shared, ASKED) === 0) {
+      this.#upkeep.after(woken);
+      return undefined;
+    }
+    Atomics.store(this.#shared, ASKED, 0);
+    const isQuiet = this.#requests === this.#atTurn;
+    this.#atTurn = this.#requests;
+    const turn = desk.turn(isQuiet);
+    if (turn !== undefined) return turn.then(() => this.#upkeep.worked());
+    this.#upkeep.worked();
+    return undefined;
+  };
 }
 
 /** Milliseconds since 1970 with a fraction, as fine as the process can tell. */
@@ -99,16 +145,24 @@ function begin(): void {
     return;
   }
   tell({ type: 'opened', readOnly: volume.readOnly });
-  port?.once('message', ({ fd }: ToWorker) => {
-    try {
-      if (fd !== undefined) serveVolume(volume, fd);
-      volume.closeSync();
-      tell({ type: 'ended' });
-    } catch (error) {
-      tell({ type: 'failed', ...told(error) });
-    }
-    port.close();
+  port?.once('message', (message: ToWorker) => {
+    serveAndClose(volume, message)
+      .then(
+        () => tell({ type: 'ended' }),
+        (error: unknown) => tell({ type: 'failed', ...told(error) }),
+      )
+      .finally(() => port.close());
   });
+}
+
+async function serveAndClose(volume: ServedVolume, message: ToWorker): Promise<void> {
+  if (message.type === 'serve' && message.fd !== undefined) {
+    await serveVolume(volume, message.fd, message.desk);
+    // The socket has to be gone before somebody else can be given the lock.
+    tell({ type: 'served' });
+    await new Promise((resolve) => void port?.once('message', resolve));
+  }
+  volume.closeSync();
 }
 
 begin();

@@ -54,7 +54,7 @@ export function serveWork({ script, session: make, wrap }: Work): string {
     spawn('bash', ['-c', text], { stdio: ['ignore', output, output] });
     const device = new DeviceTransport(fd);
     const transport = wrap?.(device) ?? device;
-    serve(make(transport), transport, new Message(), () => {});
+    void serve(make(transport), transport, new Message(), () => undefined);
     return readFileSync(join(folder, 'output'), 'utf8');
   } finally {
     closeSync(output);

@@ -1,0 +1,273 @@
+/**
+ * Values: what calls of a volume take and answer, as JSON and bytes, and back.
+ *
+ * JSON has no bytes, no bigints, no dates and no `undefined`, and knows nothing of the classes that
+ * `node:fs` answers with. Each of these is an object whose only key is {@link MARK}: its value is a
+ * list of the kind and what it takes to make it again. Objects of callers have no such key.
+ */
+import { AssertionError } from '../../base/index.ts';
+
+const MARK = '$';
+
+export interface Packed {
+  readonly json: string;
+  readonly parts: readonly Uint8Array[];
+  /** Bytes of all parts. */
+  readonly length: number;
+}
+
+/** @throws {TypeError} if something in it cannot be sent: a function, a symbol, a cycle */
+export function pack(value: unknown): Packed {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const bytes = (part: Uint8Array): unknown => {
+    parts.push(part);
+    length += part.length;
+    return marked('bytes', length - part.length, part.length);
+  };
+  const json = JSON.stringify(plain(value, bytes));
+  return { json, parts, length };
+}
+
+/** @throws {Error} if it is not what {@link pack} makes */
+export function unpack(json: string, bytes: Uint8Array): unknown {
+  return revived(JSON.parse(json), bytes);
+}
+
+function marked(kind: string, ...args: unknown[]): unknown {
+  return { [MARK]: [kind, ...args] };
+}
+
+function plain(value: unknown, bytes: (part: Uint8Array) => unknown): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value;
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : marked('number', Object.is(value, -0) ? '-0' : String(value));
+    case 'bigint':
+      return marked('bigint', String(value));
+    case 'undefined':
+      return marked('undefined');
+    case 'object':
+      return value === null ? null : plainObject(value, bytes);
+    default:
+      throw new TypeError(`Cannot send a ${typeof value} to whoever has the volume`);
+  }
+}
+
+function plainObject(value: object, bytes: (part: Uint8Array) => unknown): unknown {
+  if (ArrayBuffer.isView(value)) {
+    return bytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+  }
+  if (Array.isArray(value)) return value.map((item) => plain(item, bytes));
+  if (value instanceof Date) return marked('date', plain(value.getTime(), bytes));
+  if (value instanceof URL) return marked('url', value.href);
+  const fields = (): unknown => plainFields(value, bytes);
+  if (value instanceof Error) return marked('error', classOf(value), value.message, fields());
+  const kind = kindOf(value);
+  if (kind === undefined) return fields();
+  const what = 'name' in value ? 'dirent' : 'stats';
+  return marked(what, kind, fields());
+}
+
+function plainFields(value: object, bytes: (part: Uint8Array) => unknown): unknown {
+  const fields: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(value)) {
+    if (name === MARK || name === '__proto__') throw new TypeError(`Cannot send a field "${name}"`);
+    // A cause is told by whoever had it.
+    if (name !== 'cause') fields[name] = plain(field, bytes);
+  }
+  return fields;
+}
+
+function revived(value: unknown, bytes: Uint8Array): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => revived(item, bytes));
+  if (Object.hasOwn(value, MARK)) return unmarked((value as Record<string, unknown>)[MARK], bytes);
+  return revivedFields(value, bytes);
+}
+
+function revivedFields(value: unknown, bytes: Uint8Array): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) throw new TypeError('fields are no object');
+  const fields: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(value)) {
+    if (name === '__proto__') throw new TypeError('a field is called __proto__');
+    fields[name] = revived(field, bytes);
+  }
+  return fields;
+}
+
+function unmarked(list: unknown, bytes: Uint8Array): unknown {
+  if (!Array.isArray(list)) throw new TypeError('a mark has no list');
+  const [kind, first, second, third] = list as unknown[];
+  switch (kind) {
+    case 'bytes':
+      return part(bytes, first, second);
+    case 'number':
+      return Number(first);
+    case 'bigint':
+      return BigInt(String(first));
+    case 'undefined':
+      return undefined;
+    case 'date':
+      return new Date(Number(revived(first, bytes)));
+    case 'url':
+      return new URL(String(first));
+    case 'error':
+      return madeError(String(first), String(second), revivedFields(third, bytes));
+    case 'stats': {
+      const fields = revivedFields(second, bytes);
+      const big = typeof fields['size'] === 'bigint';
+      return big ? new SentBigIntStats(first, fields) : new SentStats(first, fields);
+    }
+    case 'dirent':
+      return new SentDirent(first, revivedFields(second, bytes));
+    default:
+      throw new TypeError(`a mark has the unknown kind ${JSON.stringify(kind)}`);
+  }
+}
+
+function part(bytes: Uint8Array, from: unknown, length: unknown): Buffer {
+  const sane = Number.isSafeInteger(from) && Number.isSafeInteger(length);
+  const [start, count] = [from as number, length as number];
+  if (!sane || start < 0 || count < 0 || start + count > bytes.length) {
+    throw new TypeError('bytes are said to be where there are none');
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, count);
+}
+
+const ERRORS = { Error, TypeError, RangeError, AssertionError } as const;
+
+function classOf(error: Error): string {
+  if (error instanceof AssertionError) return 'AssertionError';
+  if (error instanceof RangeError) return 'RangeError';
+  return error instanceof TypeError ? 'TypeError' : 'Error';
+}
+
+/** As it was where it was thrown: class, message, and what it says of itself. */
+function madeError(name: string, message: string, fields: Record<string, unknown>): Error {
+  const make = Object.hasOwn(ERRORS, name) ? ERRORS[name as keyof typeof ERRORS] : Error;
+  const error = new make(message);
+  for (const [key, value] of Object.entries(fields)) {
+    Object.defineProperty(error, key, { value, enumerable: true, configurable: true });
+  }
+  return error;
+}
+
+const KINDS = [
+  'isFile',
+  'isDirectory',
+  'isSymbolicLink',
+  'isCharacterDevice',
+  'isBlockDevice',
+  'isFIFO',
+  'isSocket',
+] as const;
+
+/** Which of the kinds an inode is, if a value is about one. */
+function kindOf(value: object): number | undefined {
+  if (!('isSymbolicLink' in value)) return undefined;
+  const asked = value as Record<(typeof KINDS)[number], () => boolean>;
+  return KINDS.findIndex((name) => asked[name]());
+}
+
+abstract class SentKind {
+  readonly #kind: unknown;
+
+  constructor(kind: unknown, fields: Record<string, unknown>) {
+    this.#kind = kind;
+    Object.assign(this, fields);
+  }
+
+  isFile(): boolean {
+    return this.#kind === 0;
+  }
+
+  isDirectory(): boolean {
+    return this.#kind === 1;
+  }
+
+  isSymbolicLink(): boolean {
+    return this.#kind === 2;
+  }
+
+  isCharacterDevice(): boolean {
+    return this.#kind === 3;
+  }
+
+  isBlockDevice(): boolean {
+    return this.#kind === 4;
+  }
+
+  isFIFO(): boolean {
+    return this.#kind === 5;
+  }
+
+  isSocket(): boolean {
+    return this.#kind === 6;
+  }
+}
+
+abstract class SentTimes extends SentKind {
+  abstract readonly atimeMs: number | bigint;
+  abstract readonly mtimeMs: number | bigint;
+  abstract readonly ctimeMs: number | bigint;
+  abstract readonly birthtimeMs: number | bigint;
+
+  get atime(): Date {
+    return new Date(Number(this.atimeMs));
+  }
+
+  get mtime(): Date {
+    return new Date(Number(this.mtimeMs));
+  }
+
+  get ctime(): Date {
+    return new Date(Number(this.ctimeMs));
+  }
+
+  get birthtime(): Date {
+    return new Date(Number(this.birthtimeMs));
+  }
+}
+
+class SentStats extends SentTimes {
+  declare readonly atimeMs: number;
+  declare readonly mtimeMs: number;
+  declare readonly ctimeMs: number;
+  declare readonly birthtimeMs: number;
+}
+
+class SentBigIntStats extends SentTimes {
+  declare readonly atimeNs: bigint;
+  declare readonly mtimeNs: bigint;
+  declare readonly ctimeNs: bigint;
+  declare readonly birthtimeNs: bigint;
+
+  get atimeMs(): bigint {
+    return this.atimeNs / 1_000_000n;
+  }
+
+  get mtimeMs(): bigint {
+    return this.mtimeNs / 1_000_000n;
+  }
+
+  get ctimeMs(): bigint {
+    return this.ctimeNs / 1_000_000n;
+  }
+
+  get birthtimeMs(): bigint {
+    return this.birthtimeNs / 1_000_000n;
+  }
+}
+
+class SentDirent extends SentKind {
+  declare readonly parentPath: string;
+
+  get path(): string {
+    return this.parentPath;
+  }
+}
