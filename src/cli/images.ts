@@ -5,7 +5,10 @@ import { type SyncFs, Volume, type VolumeOptions } from '../api/index.ts';
 import { errorCode, FilesystemError } from '../base/index.ts';
 import type { Device } from '../device/index.ts';
 import { FileDevice } from '../device/node.ts';
+import type { Superblock } from '../format/index.ts';
+import { type OpenVolume, RemoteVolume } from '../fuse/index.ts';
 import type { Place } from './place.ts';
+import { newestSuperblock, readSuperblock } from './superblocks.ts';
 
 export interface OpenOptions {
   /** For changing it, which nobody else may do meanwhile. Default: for reading, with others. */
@@ -14,15 +17,48 @@ export interface OpenOptions {
   readonly umask?: number;
 }
 
-/** Runs `body` with the volume of an image. What it did is durable when this resolves. */
+/** Reads the newest superblock of the image. */
+type ReadSuperblock = () => Superblock;
+
+/**
+ * Runs `body` with the volume of an image, through whoever has it mounted if somebody does. What it
+ * did is durable when this resolves.
+ */
 export async function withVolume<Result>(
   image: string,
   { write = false, umask = process.umask() }: OpenOptions,
-  body: (volume: Volume) => Result | Promise<Result>,
+  body: (volume: OpenVolume, superblock: ReadSuperblock) => Result | Promise<Result>,
 ): Promise<Result> {
-  return await withDevice(image, { write }, async (device) => {
-    return await withVolumeOn(device, { umask, readOnly: !write }, body);
-  });
+  let device: FileDevice;
+  try {
+    device = openDevice(image, write);
+  } catch (error) {
+    const user = { ...owner(), umask };
+    const busy = errorCode(error) === 'EBUSY';
+    const remote = busy ? await RemoteVolume.open(image, user) : undefined;
+    if (remote === undefined) throw error;
+    return await withRemote(remote, write, body);
+  }
+  return await closing(device, () =>
+    withVolumeOn(device, { umask, readOnly: !write }, (volume) =>
+      body(volume, () => readSuperblock(device)),
+    ),
+  );
+}
+
+async function withRemote<Result>(
+  remote: RemoteVolume,
+  write: boolean,
+  body: (volume: OpenVolume, superblock: ReadSuperblock) => Result | Promise<Result>,
+): Promise<Result> {
+  const close = async (): Promise<void> => {
+    try {
+      if (write) await remote.sync();
+    } finally {
+      await remote.close();
+    }
+  };
+  return await closing({ close }, () => body(remote, () => newestSuperblock(remote.superblocks())));
 }
 
 /** Runs `body` with the volume on a device, which stays open. */
@@ -46,7 +82,7 @@ export async function withDevice<Result>(
 }
 
 /** The files of a place: the live volume's, or a snapshot's. */
-export function filesOf(volume: Volume, { snapshot }: Place): SyncFs {
+export function filesOf(volume: OpenVolume, { snapshot }: Place): SyncFs {
   return snapshot === undefined ? volume.fs : volume.openSnapshotSync(snapshot).fs;
 }
 

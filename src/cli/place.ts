@@ -4,14 +4,17 @@
  *   work.img                 the root of the volume
  *   work.img:/src/main.c     a path in it
  *   work.img@monday:/src     the same path in a snapshot
+ *   /mnt/work/src            a path of this host, on a mount of the volume
  *
  * P1. The first `:/` ends the image's own path.
  * P2. What follows the last `@` of the file's name is a snapshot, unless a file has the whole name.
+ * P3. Without `:/`, what lies on a mount of ours is a place there, never an image.
  */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Locator } from '../api/index.ts';
 import { usageFault } from './faults.ts';
+import { findMount, type MountPoint } from './mounts.ts';
 import { escapeControls } from './names.ts';
 
 export interface Place {
@@ -20,12 +23,40 @@ export interface Place {
   readonly snapshot: string | undefined;
   /** Path in the volume; begins with `/`. */
   readonly path: string;
+  /** It was named by a path of this host (P3). */
+  readonly onMount?: true;
 }
 
 export const PLACE_HELP = 'IMG, IMG:/path or IMG@SNAPSHOT:/path';
 
-/** Reads `IMG`, `IMG:/path`, `IMG@SNAPSHOT` or `IMG@SNAPSHOT:/path`. */
+/** Reads `IMG`, `IMG:/path`, `IMG@SNAPSHOT`, `IMG@SNAPSHOT:/path`, or a path on a mount. */
 export function parsePlace(text: string): Place {
+  return placeOnMount(text) ?? parseText(text);
+}
+
+/**
+ * Reads what stands for an image as a whole: its path, or a mount of the whole volume, which stands
+ * for the image that is mounted there.
+ */
+export function parseImage(text: string): string {
+  const place = placeOnMount(text);
+  return place?.path === '/' && place.snapshot === undefined ? place.image : text;
+}
+
+function placeOnMount(text: string): Place | undefined {
+  if (text === '' || text.includes(':/')) return undefined;
+  const found = findMount(text);
+  if (found === undefined) return undefined;
+  const { image, snapshot, path } = placeOfMount(found.mount);
+  return { image, snapshot, path: join(path, found.path), onMount: true };
+}
+
+/** What is mounted at a mount point. */
+export function placeOfMount({ source }: MountPoint): Place {
+  return parseText(source);
+}
+
+function parseText(text: string): Place {
   const cut = text.indexOf(':/');
   const volume = cut < 0 ? text : text.slice(0, cut);
   const path = cut < 0 ? '/' : text.slice(cut + 1);
@@ -38,12 +69,13 @@ export function parsePlace(text: string): Place {
 
 /**
  * Reads a second place: `@SNAPSHOT:/path` or a path in the volume of the first, or a place in the
- * same image in full.
+ * same image in full. If the first is a path of this host, a path is one of this host too.
  */
 export function parseSecond(text: string, first: Place): Place {
-  const place = parsePlace(text.startsWith('@') ? first.image + text : text);
+  const full = text.startsWith('@') ? first.image + text : text;
+  const place = first.onMount ? parsePlace(full) : parseText(full);
   if (resolve(place.image) === resolve(first.image)) return { ...place, image: first.image };
-  const isPath = text.startsWith('/') && !text.includes(':/');
+  const isPath = !first.onMount && text.startsWith('/') && !text.includes(':/');
   if (isPath) return { image: first.image, snapshot: undefined, path: text };
   throw usageFault(
     `Cannot use ${JSON.stringify(text)} with ${showPlace(first)}: ` +
@@ -55,6 +87,12 @@ export function parseSecond(text: string, first: Place): Place {
 export function checkLive(place: Place, what: string): void {
   if (place.snapshot === undefined) return;
   throw usageFault(`Cannot use ${showPlace(place)} as ${what}: wanted a path in the live volume`);
+}
+
+/** A place as the kernel's list of mounts is to have it. */
+export function sourceOf({ image, snapshot, path }: Place): string {
+  const volume = snapshot === undefined ? resolve(image) : `${resolve(image)}@${snapshot}`;
+  return path === '/' ? volume : `${volume}:${path}`;
 }
 
 /** A place as the API takes it. */

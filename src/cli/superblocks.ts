@@ -11,10 +11,15 @@ import {
   timeToMs,
 } from '../format/index.ts';
 
-/** The newest superblock at the start of an image. @throws {FilesystemError} `EINVAL` */
+/** The newest superblock at the start of an image. @throws {FilesystemError} `EIO` */
 export function readSuperblock(device: FileDevice): Superblock {
   const bytes = new Uint8Array(SUPERBLOCKS * BLOCK_SIZE);
   device.read(0, bytes);
+  return newestSuperblock(bytes);
+}
+
+/** The newest one in the first blocks of an image. @throws {FilesystemError} `EIO` */
+export function newestSuperblock(bytes: Uint8Array): Superblock {
   const found: Superblock[] = [];
   for (let at = 0; at < bytes.length; at += BLOCK_SIZE) {
     const superblock = decodeSuperblock(bytes.subarray(at, at + BLOCK_SIZE));

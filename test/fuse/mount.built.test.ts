@@ -42,7 +42,7 @@ describeMounts('a mount', () => {
     mounted.sh('echo hello > file; mkdir -p a/b; ln -s ../file a/link');
     expect(mounted.sh('cat a/link in')).toBe('hello\nfrom outside');
     const { server } = mounted;
-    const { stderr } = ramet('ls', mounted.image);
+    const { stderr } = ramet('check', mounted.image);
     expect(stderr).toContain(`a.img is in use by process ${server} (node fuse-worker.js mount `);
     mounted.umount();
     expect(mountsAt(mounted.path)).toEqual([]);

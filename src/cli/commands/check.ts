@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type CheckReport, check, exitStatus, repair } from '../../check/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
-import { doing } from '../faults.ts';
+import { doing, Fault } from '../faults.ts';
 import { withDevice } from '../images.ts';
 import { issueLine, issuesJson } from '../issues.ts';
 import { counted, formatSize, formatTime } from '../sizes.ts';
@@ -42,11 +42,20 @@ export function addCheck(program: Command, terminal: Terminal): void {
         await repairImage(image, options, terminal);
         return;
       }
-      const report = await doing(`check ${image}`, () => checkImage(image, options, terminal));
+      const report = await doing(`check ${image}`, () =>
+        checkImage(image, options, terminal),
+      ).catch(hintAtScrub);
       if (options.json) await terminal.json({ image, ...reportJson(report) });
       else await print(image, report, terminal);
       terminal.status = exitStatus(report);
     });
+}
+
+/** What is mounted is somebody's own; but it can be verified. */
+function hintAtScrub(error: unknown): never {
+  if (!(error instanceof Fault) || error.code !== 'EBUSY') throw error;
+  const hint = 'ramet scrub verifies a volume that is mounted';
+  throw new Fault(`${error.message}; ${hint}`, { code: 'EBUSY', status: error.status });
 }
 
 async function checkImage(

@@ -1,6 +1,6 @@
 /** ramet clone: clones a file or a tree, once or many times. */
 import type { Command } from 'commander';
-import type { Volume } from '../../api/index.ts';
+import type { OpenVolume } from '../../fuse/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { pathOfPlace } from '../entries.ts';
 import { doing, explain, usageFault } from '../faults.ts';
@@ -78,7 +78,7 @@ async function cloneAll(
 }
 
 function* cloneSteps(
-  volume: Volume,
+  volume: OpenVolume,
   from: Place,
   paths: readonly string[],
   done: () => void,

@@ -3,8 +3,8 @@ import type { BigIntStats } from 'node:fs';
 import * as host from 'node:fs';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import type { Volume } from '../../api/index.ts';
 import { BLOCK_SIZE } from '../../base/index.ts';
+import type { OpenVolume } from '../../fuse/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { fileKey, hostTime, TreeCopy } from '../copy-tree.ts';
 import { runCopy } from '../copying.ts';
@@ -48,7 +48,7 @@ export function addExport(program: Command, terminal: Terminal): void {
 interface Request {
   readonly directory: string;
   readonly place: Place;
-  readonly volume: Volume;
+  readonly volume: OpenVolume;
 }
 
 async function exportTree(request: Request, options: Options, terminal: Terminal): Promise<void> {
@@ -92,7 +92,12 @@ function targetRoot(directory: string, merge: boolean): string {
 const LARGE = 16 * BLOCK_SIZE;
 
 /** The data of a file is where its extents are; how many blocks it says it has proves nothing. */
-function runsOf(volume: Volume, place: Place, path: string, { size }: BigIntStats): Iterable<Run> {
+function runsOf(
+  volume: OpenVolume,
+  place: Place,
+  path: string,
+  { size }: BigIntStats,
+): Iterable<Run> {
   const length = Number(size);
   if (length < LARGE) return [{ offset: 0, length }];
   const file = pathOf(path);

@@ -1,8 +1,8 @@
 /** ramet import: copies a directory of the host into an image. */
 import * as host from 'node:fs';
 import type { Command } from 'commander';
-import type { Volume } from '../../api/index.ts';
 import { ownerPath } from '../../device/node.ts';
+import type { OpenVolume } from '../../fuse/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { exactTime, fileKey, TreeCopy } from '../copy-tree.ts';
 import { runCopy } from '../copying.ts';
@@ -48,7 +48,7 @@ export function addImport(program: Command, terminal: Terminal): void {
 interface Request {
   readonly directory: string;
   readonly place: Place;
-  readonly volume: Volume;
+  readonly volume: OpenVolume;
 }
 
 async function importTree(request: Request, options: Options, terminal: Terminal): Promise<void> {
@@ -75,7 +75,7 @@ async function importTree(request: Request, options: Options, terminal: Terminal
 }
 
 /** What is there is not to be mixed with what comes unless that was asked for. */
-function checkEmpty({ fs }: Volume, { path }: Place, merge: boolean): void {
+function checkEmpty({ fs }: OpenVolume, { path }: Place, merge: boolean): void {
   const there = fs.lstatSync(path, { throwIfNoEntry: false });
   if (merge || there?.isDirectory() !== true || fs.readdirSync(path).length === 0) return;
   const message = `Cannot import to ${path}: the directory is not empty; --force joins them`;

@@ -4,10 +4,11 @@ import type { SnapshotInfo } from '../../api/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { minuteText } from '../entries.ts';
 import { doing } from '../faults.ts';
-import { withDevice, withVolumeOn } from '../images.ts';
+import { withVolume } from '../images.ts';
 import { escapeControls } from '../names.ts';
+import { parseImage } from '../place.ts';
 import { counted, formatCount, formatSize } from '../sizes.ts';
-import { readSuperblock, superblockFacts } from '../superblocks.ts';
+import { superblockFacts } from '../superblocks.ts';
 import { formatFacts } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -20,7 +21,7 @@ export function addInfo(program: Command, terminal: Terminal): void {
       ['info work.img --json', 'for programs'],
     ],
   })
-    .argument('<image>', 'path of the image')
+    .argument('<image>', 'path of the image, or where it is mounted', parseImage)
     .action(async (image: string, options: CommonOptions) => {
       await doing(`read ${image}`, () => show(image, options, terminal));
     });
@@ -35,19 +36,17 @@ interface Picture extends ReturnType<typeof superblockFacts> {
 }
 
 async function show(image: string, { json }: CommonOptions, terminal: Terminal): Promise<void> {
-  const picture = await withDevice(image, {}, (device) =>
-    withVolumeOn(device, { readOnly: true }, (volume): Picture => {
-      const { bsize, blocks, bavail } = volume.fs.statfsSync('/');
-      return {
-        image,
-        label: volume.label,
-        size: blocks * bsize,
-        free: bavail * bsize,
-        ...superblockFacts(readSuperblock(device)),
-        snapshots: volume.snapshotsSync(),
-      };
-    }),
-  );
+  const picture = await withVolume(image, {}, (volume, superblock): Picture => {
+    const { bsize, blocks, bavail } = volume.fs.statfsSync('/');
+    return {
+      image,
+      label: volume.label,
+      size: blocks * bsize,
+      free: bavail * bsize,
+      ...superblockFacts(superblock()),
+      snapshots: volume.snapshotsSync(),
+    };
+  });
   if (json) await terminal.json(picture);
   else await print(picture, terminal);
 }

@@ -9,7 +9,7 @@ import { action, addCommand, type CommonOptions } from '../command.ts';
 import { doing, Fault, usageFault } from '../faults.ts';
 import { parseMountOptions } from '../mount-options.ts';
 import { binaryOf } from '../names.ts';
-import { PLACE_HELP, parsePlace, showPlace } from '../place.ts';
+import { PLACE_HELP, parsePlace, showPlace, sourceOf } from '../place.ts';
 import { parseSize } from '../sizes.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -51,7 +51,7 @@ export function addMount(program: Command, terminal: Terminal): void {
         remount
           ? mountAgain(directory, options)
           : options.background
-            ? startInBackground(text, directory, options)
+            ? startInBackground(text, directory, options, terminal)
             : serve(text, directory, options, terminal),
       );
       if (!remount && !options.background) return;
@@ -86,7 +86,8 @@ async function serve(
   options: Options,
   terminal: Terminal,
 ): Promise<void> {
-  const { image, snapshot, path } = parsePlace(text);
+  const place = parsePlace(text);
+  const { image, snapshot, path } = place;
   const given = parseMountOptions(options.options);
   const { writeback, acl, locks, uid, gid, others } = given;
   const mount = await mountVolume({
@@ -94,6 +95,7 @@ async function serve(
     snapshot: snapshot === undefined ? undefined : binaryOf(snapshot),
     path: binaryOf(path),
     directory,
+    source: sourceOf(place),
     readOnly: options.readOnly ?? given.readOnly ?? snapshot !== undefined,
     cacheBytes: options.cache,
     writeback,
@@ -103,6 +105,7 @@ async function serve(
     gid,
     options: others,
     onBroken: (message) => terminal.warn(`This is a bug in ramet. ${message}`),
+    onWarning: (message) => terminal.warn(message),
   });
   await announce(text, directory, options, terminal);
   const { signal } = terminal;
@@ -129,7 +132,12 @@ async function end(mount: ServedMount, terminal: Terminal): Promise<void> {
  * The same command as a process of its own, which outlives this one. It tells by its first line
  * that the mount answers. What it complains of goes to a file: nobody may be there to read a pipe.
  */
-async function startInBackground(text: string, directory: string, options: Options): Promise<void> {
+async function startInBackground(
+  text: string,
+  directory: string,
+  options: Options,
+  terminal: Terminal,
+): Promise<void> {
   const main = process.argv[1];
   if (main === undefined) throw usageFault('Cannot mount in the background: there is no program');
   const folder = mkdtempSync(join(tmpdir(), 'ramet-mount-'));
@@ -145,7 +153,9 @@ async function startInBackground(text: string, directory: string, options: Optio
       child.stdout?.once('data', () => resolve(true));
       child.once('exit', () => resolve(false));
     });
-    if (!started) throw faultIn(readFileSync(complaints, 'utf8'));
+    const said = readFileSync(complaints, 'utf8').trimEnd();
+    if (!started) throw faultIn(said);
+    if (said !== '') terminal.note(said);
     child.stdout?.destroy();
     child.unref();
   } finally {

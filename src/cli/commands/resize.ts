@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing } from '../faults.ts';
 import { withVolume } from '../images.ts';
+import { parseImage } from '../place.ts';
 import { formatSize, parseSize } from '../sizes.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -18,7 +19,7 @@ export function addResize(program: Command, terminal: Terminal): void {
       ['resize work.img 1GiB', 'make it smaller, if the end of it is free'],
     ],
   })
-    .argument('<image>', 'path of the image')
+    .argument('<image>', 'path of the image, or where it is mounted', parseImage)
     .argument('<size>', 'size that the volume is to have', (text: string) => parseSize(text))
     .action(async (image: string, wanted: number, { json }: CommonOptions) => {
       const [size, free] = await doing(`resize ${image}`, () =>

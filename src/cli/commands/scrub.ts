@@ -1,14 +1,15 @@
 /** ramet scrub: reads everything in an image again and mends what has a second copy. */
 import type { Command } from 'commander';
 import type { ScrubReport } from '../../api/index.ts';
-import type { FileDevice } from '../../device/node.ts';
+import type { Superblock } from '../../format/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing, usageFault } from '../faults.ts';
-import { withDevice, withVolumeOn } from '../images.ts';
+import { withVolume } from '../images.ts';
 import { issueLine, issuesJson } from '../issues.ts';
+import { parseImage } from '../place.ts';
 import { ScrubPlace } from '../scrub-place.ts';
 import { counted, formatSize, formatTime, parseSize } from '../sizes.ts';
-import { readSuperblock, superblockFacts } from '../superblocks.ts';
+import { superblockFacts } from '../superblocks.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface Options extends CommonOptions {
@@ -33,7 +34,7 @@ export function addScrub(program: Command, terminal: Terminal): void {
       ['scrub work.img --no-repair', 'only tell'],
     ],
   })
-    .argument('<image>', 'path of the image')
+    .argument('<image>', 'path of the image, or where it is mounted', parseImage)
     .option('--rate <size>', 'bytes to be read in a second, at most', parseRate)
     .option('--no-repair', 'tell what is wrong, and write nothing')
     .option('--restart', 'begin anew, wherever another scrub was interrupted')
@@ -64,23 +65,21 @@ async function scrub(
 ): Promise<{ from: number; report: ScrubReport }> {
   const progress = terminal.progress('scrub', 'bytes');
   try {
-    return await withDevice(image, { write: repair }, (device) => {
-      const place = new ScrubPlace(image, uuidOf(device));
+    return await withVolume(image, { write: repair }, async (volume, superblock) => {
+      const place = new ScrubPlace(image, uuidOf(superblock));
       const from = restart ? 0 : place.read();
-      return withVolumeOn(device, { readOnly: !repair }, async (volume) => {
-        const report = await volume.scrub({
-          from,
-          repair,
-          bytesPerSecond: rate,
-          signal: terminal.signal,
-          progress: ({ position, done, total }) => {
-            place.write(position);
-            progress.update({ done, total, bytes: done });
-          },
-        });
-        place.remove();
-        return { from, report };
+      const report = await volume.scrub({
+        from,
+        repair,
+        bytesPerSecond: rate,
+        signal: terminal.signal,
+        progress: ({ position, done, total }) => {
+          place.write(position);
+          progress.update({ done, total, bytes: done });
+        },
       });
+      place.remove();
+      return { from, report };
     });
   } finally {
     progress.end();
@@ -88,9 +87,9 @@ async function scrub(
 }
 
 /** Empty if it is written at the end of the image only: then a scrub cannot be gone on with. */
-function uuidOf(device: FileDevice): string {
+function uuidOf(superblock: () => Superblock): string {
   try {
-    return superblockFacts(readSuperblock(device)).uuid;
+    return superblockFacts(superblock()).uuid;
   } catch {
     return '';
   }

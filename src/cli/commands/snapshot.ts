@@ -5,6 +5,7 @@ import { minuteText } from '../entries.ts';
 import { doing, usageFault } from '../faults.ts';
 import { withVolume } from '../images.ts';
 import { escapeControls } from '../names.ts';
+import { parseImage } from '../place.ts';
 import { formatTable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -27,7 +28,7 @@ export function addSnapshot(program: Command, terminal: Terminal): void {
       ['snapshot work.img monday --delete', 'delete one'],
     ],
   })
-    .argument('<image>', 'path of the image')
+    .argument('<image>', 'path of the image, or where it is mounted', parseImage)
     .argument('[name]', 'name of the snapshot')
     .option('--writable', 'one that can be changed later')
     .option('--delete', 'delete the snapshot, and give its space back')

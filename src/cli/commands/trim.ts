@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing } from '../faults.ts';
 import { withVolume } from '../images.ts';
+import { parseImage } from '../place.ts';
 import { formatSize, parseSize } from '../sizes.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -29,7 +30,7 @@ export function addTrim(program: Command, terminal: Terminal): void {
       ['trim work.img --minimum 1MiB', 'only long runs of free space, which is faster'],
     ],
   })
-    .argument('<image>', 'path of the image')
+    .argument('<image>', 'path of the image, or where it is mounted', parseImage)
     .option('--minimum <size>', 'shortest run that is given back, 64 KiB', (text: string) =>
       parseSize(text, 'minimum'),
     )

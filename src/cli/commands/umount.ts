@@ -1,6 +1,4 @@
 /** ramet umount: takes a mount off its directory and waits until the image is let go of. */
-import { readFileSync, realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { errorCode } from '../../base/index.ts';
@@ -8,6 +6,8 @@ import { FileDevice } from '../../device/node.ts';
 import { unmount } from '../../fuse/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing, Fault } from '../faults.ts';
+import { mountAt } from '../mounts.ts';
+import { placeOfMount } from '../place.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface Options extends CommonOptions {
@@ -34,43 +34,13 @@ export function addUmount(program: Command, terminal: Terminal): void {
     .option('-l, --lazy', 'take it off the directory even if it is in use; do not wait')
     .action(async (directory: string, options: Options) => {
       await doing(`unmount ${directory}`, async () => {
-        const image = imageAt(withoutLinks(resolve(directory)));
+        const mount = mountAt(directory);
+        const image = mount === undefined ? undefined : placeOfMount(mount).image;
         await unmount(directory, options.lazy);
         if (image !== undefined && !options.lazy) await closed(image);
       });
       if (options.json) await terminal.json({ unmounted: directory });
     });
-}
-
-/** What is mounted at a directory, if a server of ours has done it; no look at the mount itself. */
-function imageAt(directory: string): string | undefined {
-  let found: string | undefined;
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    const [before = '', after = ''] = line.split(' - ');
-    const point = before.split(' ')[4];
-    const [type, source] = after.split(' ');
-    if (point === undefined || plain(point) !== directory) continue;
-    found = type === 'fuse.ramet' && source !== undefined ? plain(source) : undefined;
-  }
-  return found;
-}
-
-/** A path as mountinfo has it. The directory itself may be one that nobody answers for any more. */
-function withoutLinks(directory: string): string {
-  try {
-    return realpathSync(directory);
-  } catch {
-    return join(realpathSync(dirname(directory)), basename(directory));
-  }
-}
-
-/** Spaces and the like are in octal there. */
-function plain(text: string): string {
-  const bytes = Buffer.from(text, 'utf8').toString('latin1');
-  const binary = bytes.replace(/\\([0-7]{3})/gu, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
-  return Buffer.from(binary, 'latin1').toString('utf8');
 }
 
 /** Waits until nobody holds the image any more. One whose path leads nowhere cannot be asked. */

@@ -8,10 +8,10 @@
 import * as host from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { Volume } from '../../api/index.ts';
 import { GIB } from '../../base/index.ts';
 import { check, describeIssue } from '../../check/index.ts';
 import { FileDevice } from '../../device/node.ts';
+import type { OpenVolume } from '../../fuse/index.ts';
 import { Random } from '../../testing/index.ts';
 import { changeLine } from '../commands/diff.ts';
 import { exactTime, TreeCopy } from '../copy-tree.ts';
@@ -119,7 +119,7 @@ export class Demo {
     return `${formatCount(this.#options.clones)} times`;
   }
 
-  async #import(volume: Volume, tell: Tell): Promise<{ note: string }> {
+  async #import(volume: OpenVolume, tell: Tell): Promise<{ note: string }> {
     const copy = new TreeCopy({
       verb: 'import',
       source: { fs: host, root: this.#origin },
@@ -133,20 +133,20 @@ export class Demo {
     return { note: 'durable' };
   }
 
-  async #clone(volume: Volume, tell: Tell): Promise<{ count: number }> {
+  async #clone(volume: OpenVolume, tell: Tell): Promise<{ count: number }> {
     volume.fs.mkdirSync(CLONES);
     await this.#each(this.#edits, tell, ({ clone }) => volume.cloneSync(SOURCE, clone));
     return { count: this.#edits.length };
   }
 
-  async #edit(volume: Volume, tell: Tell): Promise<{ count: number; note: string }> {
+  async #edit(volume: OpenVolume, tell: Tell): Promise<{ count: number; note: string }> {
     await this.#each(this.#edits, tell, (edit) => applyEdit(volume.fs, edit));
     const bytes = this.#edits.reduce((sum, { data }) => sum + data.length, 0);
     return { count: this.#edits.length, note: `${formatSize(bytes)} written` };
   }
 
   /** Two clones side by side, as `ramet diff` shows them. */
-  async #showDiff(volume: Volume): Promise<void> {
+  async #showDiff(volume: OpenVolume): Promise<void> {
     const [left, right] = this.#random.shuffle(this.#edits);
     if (left === undefined || right === undefined) return;
     await this.#stage.text(`\n  diff ${left.clone} ${right.clone}`);
@@ -265,7 +265,7 @@ export class Demo {
 
   /** A step whose changes are durable when it ends, with the space that they took. */
   async #measured<Result extends object>(
-    volume: Volume,
+    volume: OpenVolume,
     name: string,
     body: (tell: Tell) => Promise<Result>,
   ): Promise<number> {
@@ -301,7 +301,7 @@ function clonePath(number: number): string {
 }
 
 /** Bytes of the image that are in use. */
-function taken(volume: Volume): number {
+function taken(volume: OpenVolume): number {
   const { bsize, blocks, bfree } = volume.fs.statfsSync('/');
   return (blocks - bfree) * bsize;
 }

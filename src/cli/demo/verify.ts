@@ -3,8 +3,9 @@
  * there is read from the host and changed as the plan says; the image is not asked.
  */
 import * as host from 'node:fs';
-import type { SyncFs, Volume } from '../../api/index.ts';
+import type { SyncFs } from '../../api/index.ts';
 import { MIB } from '../../base/index.ts';
+import type { OpenVolume } from '../../fuse/index.ts';
 import { Fault } from '../faults.ts';
 import { join, pathOf, shownName, textOf } from '../names.ts';
 import type { Edit } from './plan.ts';
@@ -24,11 +25,11 @@ const wanted = Buffer.allocUnsafeSlow(MIB);
 export class Verifier {
   readonly compared: Compared = { files: 0, bytes: 0, diffs: 0 };
   readonly #fs: SyncFs;
-  readonly #volume: Volume;
+  readonly #volume: OpenVolume;
   /** Directory of the host that the image's tree came from. */
   readonly #origin: string;
 
-  constructor(volume: Volume, origin: string) {
+  constructor(volume: OpenVolume, origin: string) {
     this.#volume = volume;
     this.#fs = volume.fs;
     this.#origin = origin;
