@@ -1,7 +1,7 @@
 /**
  * Kernel side: what the socket's server needs of the kernel that the volume is mounted in.
  *
- * Settling: syncfs(2) makes the kernel send all that it holds dirty, but it does not wait until a
+ * Settling: syncfs(2) makes the kernel send all that it holds dirty; not every kernel waits until a
  * FUSE server has that. On its way it may be held back: no more than {@link BACKGROUND} requests
  * of this kind wait for the server at once, others are queued behind them. What waits for the
  * server is served in order. So a question is sent there, and another one when that was answered:
