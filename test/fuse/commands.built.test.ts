@@ -144,6 +144,8 @@ describeMounts('a program on the mount', () => {
     mounted.ok('clone', `${image}:/d`, `${image}:/by-image`);
     mounted.ok('clone', `${path}/d`, `${path}/by-path`);
     mounted.sh(`${process.execPath} ${process.cwd()}/${manifest.bin.ramet} clone d by-name`);
+    // By name first: listing a directory would make its names known.
+    expect(mounted.sh('cat by-image/sub/x by-path/sub/x by-name/sub/x')).toBe('x\nx\nx');
     expect(mounted.sh('ls')).toBe('by-image\nby-name\nby-path\nd');
     for (const name of ['by-image', 'by-path', 'by-name']) {
       expect(mounted.sh(`git -C ${name} status --porcelain; cat ${name}/sub/x`)).toBe('x');
