@@ -26,6 +26,7 @@ export const ERRNO = {
   EISDIR: [21, 'illegal operation on a directory'],
   EINVAL: [22, 'invalid argument'],
   EMFILE: [24, 'too many open files'],
+  ETXTBSY: [26, 'text file is busy'],
   EFBIG: [27, 'file too large'],
   ENOSPC: [28, 'no space left on device'],
   ESPIPE: [29, 'invalid seek'],

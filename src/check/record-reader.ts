@@ -23,7 +23,7 @@ import {
   TARGET_MAX,
 } from '../format/index.ts';
 
-const KNOWN_FLAGS = 0x7dff;
+const KNOWN_FLAGS = 0x7fff;
 const ATTRIBUTE_HEADER = 8;
 const NSEC_MAX = 999_999_999;
 

@@ -83,6 +83,7 @@ export {
   encodeSuperblock,
   hasSaneState,
   INODE_MAX,
+  Incompatible,
   imageSeed,
   isFault,
   KNOWN_INCOMPATIBLE,

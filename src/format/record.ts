@@ -81,7 +81,7 @@ export const InodeFlag = {
   READ_ONLY: 0x80,
   /** A slot is embedded (the only one, or the first of four). */
   SLOTS: 0x100,
-  /** Reserved for the policy that overwrites in place. */
+  /** A file that is overwritten in place, or a directory in which new ones are such. */
   INPLACE: 0x200,
   /** Nothing of the inode may be changed. */
   IMMUTABLE: 0x400,
@@ -97,7 +97,7 @@ export const InodeFlag = {
 
 /** Flags that are set and taken away by a `setflags`. */
 export const SETTABLE_FLAGS =
-  InodeFlag.IMMUTABLE | InodeFlag.APPEND | InodeFlag.NODUMP | InodeFlag.NOATIME;
+  InodeFlag.INPLACE | InodeFlag.IMMUTABLE | InodeFlag.APPEND | InodeFlag.NODUMP | InodeFlag.NOATIME;
 
 /** Bytes before the parts that may be absent. */
 export const RECORD_FIXED = 100;

@@ -124,7 +124,7 @@ describe('decodeSuperblock()', () => {
   it.each<[string, SuperblockFault['kind'], (view: DataView) => void]>([
     ['another major version', 'newer', (view) => view.setUint16(8, 2, true)],
     ['another checksum', 'newer', (view) => view.setUint8(98, 2)],
-    ['a low incompatible feature', 'newer', (view) => view.setUint8(32, 1)],
+    ['a low incompatible feature', 'newer', (view) => view.setUint8(32, 2)],
     ['the highest incompatible feature', 'newer', (view) => view.setUint8(39, 0x80)],
     ['groups of no blocks', 'damaged', (view) => view.setUint32(12, 0, true)],
     ['groups of 300 blocks', 'damaged', (view) => view.setUint32(12, 300, true)],
@@ -151,7 +151,7 @@ describe('decodeSuperblock()', () => {
       `format version is 3.${sample.minor}, supported is 1.x`,
     );
     expect(fault((view) => view.setUint8(33, 1)).finding).toBe(
-      'incompatible features are 0x100, supported are none',
+      'incompatible features are 0x100, supported are 0x1',
     );
   });
 });

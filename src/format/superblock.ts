@@ -64,9 +64,15 @@ export const VERSION_MAJOR = 1;
 export const VERSION_MINOR = 0;
 export const LABEL_MAX = 64;
 
-/** Feature bits this version knows: none are in use yet. */
+/** Features that a reader must know. */
+export const Incompatible = {
+  /** Files may be overwritten in place, and data may have no checksum. */
+  INPLACE: 1,
+} as const;
+
+/** Feature bits this version knows. */
 export const KNOWN_READ_ONLY = 0;
-export const KNOWN_INCOMPATIBLE = 0;
+export const KNOWN_INCOMPATIBLE: number = Incompatible.INPLACE;
 
 /** A birth has 48 bits, an inode number 40; half of the realms stand in for others. */
 const TXG_MAX = 2 ** 48 - 1;
@@ -209,7 +215,8 @@ function unknownVersion(view: DataView, bytes: Uint8Array): string | undefined {
   }
   const features = view.getBigUint64(32, true);
   if ((features & ~BigInt(KNOWN_INCOMPATIBLE)) !== 0n) {
-    return `incompatible features are 0x${features.toString(16)}, supported are none`;
+    const [found, known] = [features, KNOWN_INCOMPATIBLE].map((bits) => bits.toString(16));
+    return `incompatible features are 0x${found}, supported are 0x${known}`;
   }
   return undefined;
 }

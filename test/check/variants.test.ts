@@ -118,7 +118,6 @@ describe('slots', () => {
 });
 
 const RECORDS: readonly [RegExp, Change][] = [
-  [/flags are 0x2/, flags('live/empty', (old) => old | InodeFlag.INPLACE)],
   [/flags are 0x8/, flags('live/empty', (old) => old | 0x8000)],
   [/four slots and none/, flags('live/empty', (old) => old | InodeFlag.EMBED4)],
   [/special file has data/, bytes('live/directory/moved', RecordAt.KIND, InodeKind.FIFO)],

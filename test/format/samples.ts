@@ -354,7 +354,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ino: 0x4142434445,
     handle: 0x51525354,
   },
-  { type: 'setflags', target: 0x11121314, flags: 0x3c00, project: 0x21222324, time: TIME },
+  { type: 'setflags', target: 0x11121314, flags: 0x3e00, project: 0x21222324, time: TIME },
 ];
 
 export function mutationSample(mutation: Mutation): Uint8Array {

@@ -179,7 +179,7 @@ describe('Mount', () => {
   it.each([
     ['a newer version', 8, 7, 'format version is 7.0, supported is 1.x'],
     ['another checksum', 98, 2, 'checksum kind is 2, supported is 1'],
-    ['an unknown feature', 32, 4, 'incompatible features are 0x4, supported are none'],
+    ['an unknown feature', 32, 4, 'incompatible features are 0x4, supported are 0x1'],
   ])('refuses %s', (_what, offset, value, finding) => {
     const image = VOLUME.image.slice();
     for (const root of VOLUME.roots) {
