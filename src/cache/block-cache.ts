@@ -274,6 +274,14 @@ export class BlockCache {
     return (frame !== NO_FRAME && this.#stateOf(frame) === State.LOADING) || this.held.has(block);
   }
 
+  /** False if a block is being loaded: then the plan waits for the end of that. */
+  isSettled(block: Block, plan: Plan): boolean {
+    const frame = this.#probe(block);
+    if (frame === NO_FRAME || this.#stateOf(frame) !== State.LOADING) return true;
+    plan.followIo(this.#loading.get(frame) as LoadBlock);
+    return false;
+  }
+
   blockOf(frame: Frame): Block {
     return this.#frames[frame * STRIDE] as Block;
   }

@@ -24,6 +24,12 @@ export class BlockSet {
     return true;
   }
 
+  has(block: number): boolean {
+    const piece = this.#pieces[Math.floor(block / PIECE)];
+    if (piece === undefined) return false;
+    return ((piece[(block % PIECE) >>> 5] as number) & (1 << (block & 31))) !== 0;
+  }
+
   remove(block: number): void {
     const piece = this.#pieces[Math.floor(block / PIECE)];
     const at = (block % PIECE) >>> 5;

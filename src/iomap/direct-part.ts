@@ -2,7 +2,9 @@
  * Direct part: what a direct write has on its way to the device, until the map names it.
  *
  * It is an operation of its own, which waits for its transfers, and for nodes, and for nobody who
- * could wait for it. What fails before its last turn has changed nothing.
+ * could wait for it. What fails before its last turn has changed nothing, but where it goes over
+ * blocks that the map names: there the file may have any mixture of old and new bytes then. Whoever
+ * reads such a range waits for the part.
  */
 import {
   assert,
@@ -42,6 +44,9 @@ export class DirectPart extends PlannedOperation<void> implements InFlight {
     this.#placed = placed;
     this.#wrote = wrote;
     placed.file.pool.active.add(this);
+    if (placed.ioends.some(({ inplace }) => inplace)) {
+      placed.file.overwriting.set(this, placed.range);
+    }
     this.#tell('place');
   }
 
@@ -106,8 +111,9 @@ export class DirectPart extends PlannedOperation<void> implements InFlight {
   }
 
   #letGo(): void {
-    const { pool, cowLock } = this.#placed.file;
+    const { pool, cowLock, overwriting } = this.#placed.file;
     pool.active.delete(this);
+    overwriting.delete(this);
     cowLock.release(this);
   }
 

@@ -46,7 +46,7 @@ interface Run {
   count: number;
   /** Where in the caller's memory. */
   readonly at: number;
-  /** Which of the checksums is that of its first block. */
+  /** Which of the checksums is that of its first block; -1: its blocks have none. */
   readonly checksumAt: number;
 }
 
@@ -156,6 +156,7 @@ export class DirectRead extends PlannedOperation<number> {
   #verify(): void {
     const { seed } = this.#file.pool.blocks;
     for (const { block, count, at, checksumAt } of this.#runs) {
+      if (checksumAt < 0) continue;
       for (let i = 0; i < count; i++) {
         const from = at + i * BLOCK_SIZE;
         const checksum = this.#checksums[checksumAt + i] as number;
@@ -197,23 +198,23 @@ export class DirectRead extends PlannedOperation<number> {
   #frameOf(source: Mapping, at: number, stop: number, plan: Plan): Frame {
     const index = (at - source.offset) / BLOCK_SIZE;
     const { checksums, twin } = source;
-    if (checksums === undefined || twin || stop - at < BLOCK_SIZE) {
-      return wantMapped(this.#file, source, at, plan);
-    }
+    if (twin || stop - at < BLOCK_SIZE) return wantMapped(this.#file, source, at, plan);
     const block = (source.address / BLOCK_SIZE + index) as Block;
     const frame = this.#file.pool.blocks.find(block);
     if (frame !== NO_FRAME) return frame;
     const to = at - this.#start + this.#targetAt;
     const last = this.#runs.at(-1);
     const length = (last?.count ?? 0) * BLOCK_SIZE;
-    if (last !== undefined && last.block + last.count === block && last.at + length === to) {
-      last.count++;
-    } else {
-      this.#runs.push({ block, count: 1, at: to, checksumAt: this.#taken });
+    const follows =
+      last !== undefined && last.block + last.count === block && last.at + length === to;
+    if (follows && last.checksumAt < 0 === (checksums === undefined)) last.count++;
+    else {
+      const checksumAt = checksums === undefined ? -1 : this.#taken;
+      this.#runs.push({ block, count: 1, at: to, checksumAt });
     }
-    this.#checksums[this.#taken++] = checksums[
-      source.checksumAt + index * source.checksumStride
-    ] as number;
+    if (checksums === undefined) return NO_FRAME;
+    const stride = index * source.checksumStride;
+    this.#checksums[this.#taken++] = checksums[source.checksumAt + stride] as number;
     return NO_FRAME;
   }
 

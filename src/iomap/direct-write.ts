@@ -7,7 +7,9 @@
  *   complete   all runs are mapped in one turn, and the file is as long as it has to be
  *
  * The destination is new space whatever was there, so nobody sees a part of a write: not a reader,
- * not a clone, not a mount after a crash. What fails before the last turn has changed nothing. Any
+ * not a clone, not a mount after a crash. What fails before the last turn has changed nothing.
+ * Where a filesystem lets data go over what it replaces, neither holds after a crash or a failure;
+ * readers wait for the end of it. Any
  * offset and any length will do: what an edge lacks is copied from its source, be that dirty data,
  * a block of the device, bytes in the inode, or nothing.
  *
@@ -159,7 +161,11 @@ export class DirectWrite extends PlannedOperation<number> {
     this.#head = this.#old(Edge.HEAD, part.start, plan);
     this.#tail = this.#old(Edge.TAIL, part.end - BLOCK_SIZE, plan);
     file.cowLock.free(this, part, plan);
-    if (plan.ready) ops.planPlace((part.end - part.start) / BLOCK_SIZE, plan);
+    const blocks = (part.end - part.start) / BLOCK_SIZE;
+    if (plan.ready && ops.overwrites?.(file) === true) {
+      ops.planOverwrite?.(file, part.start, blocks, plan);
+    }
+    if (plan.ready) ops.planPlace(blocks, plan);
     // Later nobody can make room for the nodes: a commit would wait for this very part.
     if (plan.ready) file.pool.blocks.room(plan, plan.blocks + 1);
     if (!plan.ready) this.#unreserve();
@@ -241,6 +247,7 @@ export class DirectWrite extends PlannedOperation<number> {
         size: file.size,
         block: placement.block,
         folios: done === 0 ? folios : 0,
+        inplace: placement.inplace,
       });
       const buffers = all ? bytes : cut(bytes, done * BLOCK_SIZE, stop * BLOCK_SIZE);
       io.push(new PlainIo('write', placement.block * BLOCK_SIZE, buffers));

@@ -13,7 +13,7 @@ import {
   NO_FOLIO,
 } from '../cache/index.ts';
 import type { MappingOps } from './mapping.ts';
-import { RangeLock } from './range-lock.ts';
+import { type LockRange, RangeLock } from './range-lock.ts';
 import type { RevokeReason, StagedView } from './staged-view.ts';
 import type { Tracer } from './trace.ts';
 import { Writeback, type WritebackOps } from './writeback.ts';
@@ -155,6 +155,8 @@ export abstract class IomapFile implements FolioOwner {
   readonly lock: RangeLock = new RangeLock();
   /** Held by writeback from the choice of its blocks until the map knows them. */
   readonly cowLock: RangeLock = new RangeLock();
+  /** What goes from a caller's memory over blocks that the map names, and over which range. */
+  readonly overwriting: Map<Operation<unknown>, LockRange> = new Map();
   /**
    * Counts the changes of each fork: of the data fork whenever the map changes, of the CoW fork
    * whenever dirty data comes, goes, or is frozen. Who has looked at a fork and waited since knows
@@ -199,6 +201,19 @@ export abstract class IomapFile implements FolioOwner {
     if (folio === NO_FOLIO) return false;
     const block = Math.floor(offset / BLOCK_SIZE) % FOLIO_BLOCKS;
     return ((folios.dirty[folio] as number) & (1 << block)) !== 0;
+  }
+
+  /** False if blocks of a range are being written over, and the plan waits for that. */
+  isSettled(start: number, end: number, plan: Plan): boolean {
+    if (this.overwriting.size === 0) return true;
+    let settled = true;
+    for (const [part, range] of this.overwriting) {
+      if (range.start >= end || range.end <= start) continue;
+      settled = false;
+      // What is only read ahead is not waited for.
+      if (!plan.early) plan.follow(part);
+    }
+    return settled;
   }
 
   /** Views of the file that can be stored to, as far as they touch a range. */

@@ -54,6 +54,7 @@ export class MappingIterator {
     this.#index = 0;
     this.#answer.clear();
     const file = this.#file;
+    if (!file.isSettled(this.end, this.#stop, plan)) return false;
     if (!file.ops.begin(file, request, this.#answer, plan)) {
       this.#answer.clear();
       return false;

@@ -9,6 +9,9 @@
  * The run in flight with the duty to record it is an *ioend*. Whatever fails before `complete`
  * leaves the old mapping as it was and the data dirty.
  *
+ * Where the filesystem says so, a run goes over the blocks that the map names already. Readers of
+ * the file see its frames meanwhile, as always; after a failure those blocks may hold anything.
+ *
  * B1. From place to complete the range is held in the file's CoW lock, so that an older version of
  *     a block is never mapped over a newer one, and nobody cuts the file under a run in flight.
  * B2. A map changes before the write behind it is declared ended, never after.
@@ -41,6 +44,8 @@ export interface Ioend {
   readonly block: Block | undefined;
   /** Folios that stopped being dirty with this run: what was reserved for each can go. */
   readonly folios: number;
+  /** The map names these very blocks already. */
+  readonly inplace?: boolean | undefined;
 }
 
 /** Where a run goes. */
@@ -48,6 +53,8 @@ export interface Placement {
   block: Block;
   /** Blocks that follow each other there; at least 1. */
   count: number;
+  /** The map names these very blocks already: destination and source are the same. */
+  inplace?: boolean | undefined;
 }
 
 /** What a filesystem does for writeback. `plan*` may miss; the others may not (O1). */
@@ -56,7 +63,11 @@ export interface WritebackOps {
   isInline(file: IomapFile, size?: number): boolean;
   /** Makes sure that {@link place} finds `blocks` blocks. */
   planPlace(blocks: number, plan: Plan): boolean;
-  /** Allocates up to `blocks` blocks for the dirty data at `offset`. Their space is reserved. */
+  /** True if data of a file may go over what it replaces: then {@link planOverwrite} is asked. */
+  overwrites?(file: IomapFile): boolean;
+  /** Makes sure that {@link place} can tell of these blocks whether they may be written over. */
+  planOverwrite?(file: IomapFile, offset: number, blocks: number, plan: Plan): boolean;
+  /** Finds up to `blocks` blocks for the dirty data at `offset`. Their space is reserved. */
   place(file: IomapFile, offset: number, blocks: number, placement: Placement): void;
   /**
    * Makes sure that {@link complete} cannot miss, beside the runs that the plan has already. False
@@ -99,6 +110,10 @@ const BATCH_BLOCKS = 1024;
 const TURN_RUNS = 256;
 /** Nodes that one turn of completing changes, or a run more. */
 const TURN_NODES = 256;
+/** Lowest nodes of maps that one turn looks at for blocks to be written over. */
+const TURN_LEAVES = 64;
+/** Folios of a lowest node. */
+const LEAF_FOLIOS = 16;
 
 /** Folios of one file that a round takes, in file order. */
 interface Choice {
@@ -121,6 +136,8 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
   failed = false;
   #written = 0;
   #choices: Choice[] = [];
+  /** Lowest nodes that the turn may still look at. */
+  #leaves = 0;
   #ioends: Ioend[] = [];
   /** Of the ioends, how many at the front the turn completes. */
   #completing = 0;
@@ -176,8 +193,9 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
     if (this.#others.some(({ failed }) => failed)) this.#takeOver();
     let left = Math.min(BATCH_BLOCKS, this.#budget, this.#pool.dirtyLimit);
     let wanted = 0;
+    this.#leaves = TURN_LEAVES;
     for (const file of this.#sweeps?.keys() ?? this.#oldest()) {
-      if (left <= 0 || this.#choices.length === TURN_RUNS) break;
+      if (left <= 0 || this.#leaves <= 0 || this.#choices.length === TURN_RUNS) break;
       const choice = this.#chooseFrom(file, left);
       if (choice === undefined) {
         this.#sweeps?.delete(file);
@@ -192,7 +210,16 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
     // Files that somebody else is writing back are left to him, unless there is nothing else to do.
     if (this.#choices.length > 0) plan.after.length = 0;
     else for (const other of this.#others) if (!other.done) plan.follow(other);
+    for (const choice of this.#choices) this.#planOverwrite(choice, plan);
     if (wanted > 0) ops.planPlace(wanted, plan);
+  }
+
+  #planOverwrite(choice: Choice, plan: Plan): void {
+    const { ops } = this.#pool;
+    if (ops.overwrites?.(choice.file) !== true) return;
+    for (const { first, count } of this.#runs(choice)) {
+      ops.planOverwrite?.(choice.file, first * BLOCK_SIZE, count, plan);
+    }
   }
 
   /** What another has failed to write is dirty again, and was to be written. */
@@ -228,10 +255,17 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
     if (this.#sweeps !== undefined) file.writebackIndex = 0;
     const from = dirty.findIndex((folio) => (index[folio] as number) >= file.writebackIndex);
     const ordered = from > 0 ? dirty.slice(from) : dirty;
+    const looks = this.#pool.ops.overwrites?.(file) === true;
     let taken = 0;
     let count = 0;
+    let leaf = -1;
     while (taken < ordered.length && count < blocks) {
-      count += bitCount(folios.dirty[ordered[taken++] as Folio] as number);
+      const folio = ordered[taken] as Folio;
+      const next = Math.floor((index[folio] as number) / LEAF_FOLIOS);
+      if (looks && next !== leaf && this.#leaves-- <= 0) break;
+      leaf = next;
+      taken++;
+      count += bitCount(folios.dirty[folio] as number);
     }
     const chosen = ordered.slice(0, taken);
     return {
@@ -283,19 +317,20 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
 
   #freeze(
     file: IomapFile,
-    run: { first: number; count: number; folios: number },
+    found: { first: number; count: number; folios: number },
     inline: boolean,
   ): void {
-    const placement: Placement = { block: 0 as Block, count: run.count };
-    let { first, count, folios } = run;
+    const placement: Placement = { block: 0 as Block, count: found.count };
+    let { first, count, folios } = found;
     while (count > 0) {
       const offset = first * BLOCK_SIZE;
       if (!inline) this.#pool.ops.place(file, offset, count, placement);
-      const taken = placement.count;
+      const { count: taken, inplace } = placement;
       const frames = Array.from({ length: taken }, (_, i) => this.#freezeBlock(file, first + i));
       const checksums = Uint32Array.from(frames, (frame) => this.#pool.blocks.checksumOf(frame));
       const block = inline ? undefined : placement.block;
-      this.#ioends.push({ file, offset, frames, checksums, size: file.size, block, folios });
+      const run = { file, offset, frames, checksums, block, folios, inplace };
+      this.#ioends.push({ ...run, size: file.size });
       this.#tell('place', this.#ioends[this.#ioends.length - 1] as Ioend);
       folios = 0;
       first += taken;

@@ -59,6 +59,8 @@ export class Commit extends PlannedOperation<Txg> {
   #superblock: Uint8Array = new Uint8Array(0);
   /** Of the volume, as the superblock has it. */
   #blockCount = 0;
+  /** Data that the first flush covers. */
+  #overwrites = 0;
   #txg = 0 as Txg;
 
   /** `previous` is a commit that has closed and not ended: this one comes after it. */
@@ -125,7 +127,8 @@ export class Commit extends PlannedOperation<Txg> {
   #hasChanges(): boolean {
     const { readOnly, dirty, groups, space, log, ring, renewing } = this.#store;
     if (readOnly) return false;
-    const unfinished = log.moved || ring.isTurning || renewing;
+    const { overwrites, durableOverwrites } = this.#store;
+    const unfinished = log.moved || ring.isTurning || renewing || overwrites > durableOverwrites;
     return dirty.count > 0 || groups.hasChanges || space.pending > 0 || unfinished;
   }
 
@@ -135,6 +138,8 @@ export class Commit extends PlannedOperation<Txg> {
     this.#txg = store.txg;
     this.#frames = store.dirty.close();
     this.#freed = store.space.close();
+    this.#overwrites = store.overwrites;
+    store.groups.unshared.close(this.#txg);
     this.#io = this.#frames.map((frame) => nodeWrite(store, frame));
     const counts = store.groups.close(this.#txg);
     for (const { position, bytes } of counts)
@@ -188,6 +193,9 @@ export class Commit extends PlannedOperation<Txg> {
   #release(): void {
     const { blocks, space, groups, log } = this.#store;
     log.committed(this.#txg);
+    groups.unshared.committed(this.#txg);
+    this.#store.durableTxg = this.#txg;
+    this.#store.flushed(this.#overwrites);
     for (const frame of this.#frames) if (blocks.isDirty(frame)) blocks.clean(frame);
     space.committed(this.#freed);
     this.#store.written(this.#blockCount);

@@ -4,6 +4,9 @@
  *   frame    all mutations that no frame has yet, in one frame of the ring
  *   flush    of the frame, and of the data that its mutations name
  *
+ * Data that was written over what was there needs no mutation: where there is nothing else, the
+ * flush is all there is.
+ *
  * While one flush is on its way newcomers gather for the next (group commit). Where the log cannot
  * take what there is, a commit is made instead.
  *
@@ -29,6 +32,9 @@ export class FlushLog extends PlannedOperation<void> {
   #phase: Phase = Phase.START;
   /** Mutations that have to be durable at the end. */
   #target = 0;
+  /** The same of overwrites, and how many of them the flush under way covers. */
+  #overwrites = 0;
+  #covered = 0;
   #io: PlainIo[] = [];
   #frame: FrameWrite | undefined;
 
@@ -44,7 +50,7 @@ export class FlushLog extends PlannedOperation<void> {
     const { failure, log, space } = this.#store;
     if (failure !== undefined) throw failure;
     for (const io of this.#io) if (!io.finished) plan.need(io);
-    if (this.#phase !== Phase.FRAME || this.#isDone) return;
+    if (this.#phase !== Phase.FRAME || this.#isLogged) return;
     if (log.canSeal && space.replayHasRoom()) return;
     plan.follow((log.needsClosed && this.#store.committing) || this.#store.commit());
   }
@@ -55,22 +61,23 @@ export class FlushLog extends PlannedOperation<void> {
       case Phase.START:
         this.begun = true;
         this.#target = log.operation;
+        this.#overwrites = this.#store.overwrites;
         this.#phase = Phase.FRAME;
         return false;
       case Phase.FRAME:
-        if (this.#isDone) return this.finish(undefined);
-        return this.#prepareRing();
+        if (!this.#isLogged) return this.#prepareRing();
+        if (this.#store.durableOverwrites < this.#overwrites) return this.#flush();
+        return this.finish(undefined);
       case Phase.PREPARE:
         // A commit may have ended meanwhile, and have left nothing to be written.
         this.#io = [];
         this.#phase = Phase.FRAME;
         return false;
       case Phase.WRITE:
-        this.#io = [new PlainIo('flush')];
-        this.#phase = Phase.FLUSH;
-        return false;
+        return this.#flush();
       default:
-        log.written(this.#frame as FrameWrite);
+        if (this.#frame !== undefined) log.written(this.#frame);
+        this.#store.flushed(this.#covered);
         this.#frame = undefined;
         this.#io = [];
         this.#phase = Phase.FRAME;
@@ -79,12 +86,20 @@ export class FlushLog extends PlannedOperation<void> {
   }
 
   override fail(error: Error): void {
-    if (this.#frame !== undefined && !this.done) this.#store.latch(error);
+    const unknown = this.#frame !== undefined || this.#phase === Phase.FLUSH;
+    if (unknown && !this.done) this.#store.latch(error);
     super.fail(error);
   }
 
-  get #isDone(): boolean {
+  get #isLogged(): boolean {
     return this.#store.log.durable >= this.#target;
+  }
+
+  #flush(): false {
+    this.#covered = this.#store.overwrites;
+    this.#io = [new PlainIo('flush')];
+    this.#phase = Phase.FLUSH;
+    return false;
   }
 
   #prepareRing(): false {

@@ -44,6 +44,7 @@ import {
   writeGroupEntry,
 } from '../format/index.ts';
 import { Group, newGroup, nextIdle, writeNewEntry } from './group.ts';
+import { Unshared } from './unshared.ts';
 
 export interface GroupsOptions {
   readonly geometry: Geometry;
@@ -74,6 +75,8 @@ export class Groups {
   onContradiction: (error: Error) => void = () => {};
   /** Largest count; a block that has it is copied instead of shared. */
   readonly limit: number;
+  /** Blocks that lost one of several references lately. */
+  readonly unshared: Unshared = new Unshared();
 
   readonly #seed: bigint;
   readonly #groups: (Group | undefined)[];
@@ -213,7 +216,7 @@ export class Groups {
     if (count === 0) {
       group.free++;
       this.free++;
-    }
+    } else this.unshared.add(block);
     this.#touch(group);
     return count;
   }

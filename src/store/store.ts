@@ -62,7 +62,7 @@ export interface StoreOptions {
   /** Place in the ring of the superblock; -1 for a volume that has none yet. */
   readonly ring: number;
   /** The txg of the root that was mounted, if a newer one was passed over. */
-  readonly rootTxg?: number | undefined;
+  readonly rootTxg?: Txg | undefined;
   /** Blocks that the volume has according to other superblocks, where they say otherwise. */
   readonly sizes?: readonly number[] | undefined;
   readonly readOnly: boolean;
@@ -118,6 +118,11 @@ export class Store {
   /** The operation under which blocks are being discarded (A4). */
   discarding: Operation<unknown> | undefined;
   client!: StoreClient;
+  /** Txg of the newest root that is durable. */
+  durableTxg: Txg;
+  /** Runs of data that were written over what was there, and how many of them are durable. */
+  overwrites = 0;
+  durableOverwrites = 0;
   #commit: Commit | undefined;
   #flush: FlushLog | undefined;
   readonly ring: Ring;
@@ -136,6 +141,7 @@ export class Store {
     const { state } = options.superblock;
     this.state = { ...state, metaRoot: state.metaRoot.slice() };
     this.txg = (this.state.txg + 1) as Txg;
+    this.durableTxg = options.rootTxg ?? this.state.txg;
     this.groups = new Groups({
       geometry: options.superblock.geometry,
       seed: options.blocks.seed,
@@ -341,6 +347,8 @@ export class Store {
     this.#twins[frame] = hasTwin ? 1 : 0;
     const flags = kind | DIRTY | (hasTwin ? TWIN : 0);
     setSlot(words, at, { block, flags, birth: this.txg, checksum: 0 });
+    // The node is the same, elsewhere: what it hangs from has been shared as long ago.
+    if (this.groups.unshared.has(old)) this.groups.unshared.add(block);
     this.groups.decrement(old);
     this.space.free(old);
     if (oldTwin) {
@@ -433,6 +441,22 @@ export class Store {
       ring.hold(block);
     }
     return true;
+  }
+
+  /** Has the next commit say that readers must know a feature. */
+  require(feature: number): void {
+    const { incompatible } = this.superblock;
+    this.superblock = { ...this.superblock, incompatible: incompatible | feature };
+  }
+
+  /** A flush has covered so many of the overwrites. */
+  flushed(overwrites: number): void {
+    this.durableOverwrites = Math.max(this.durableOverwrites, overwrites);
+  }
+
+  /** True if all of what happened in `txg` is in the two newest roots, and the log has none. */
+  isSettled(txg: Txg): boolean {
+    return txg < this.durableTxg;
   }
 
   /** Word of the first word of a frame. */

@@ -10,6 +10,7 @@ import {
   EMBEDDED_SLOTS,
   MAP_FANOUT,
   mapSlot,
+  NOCSUM,
   SLOT_WORDS,
   SlotKind,
   SlotRole,
@@ -34,6 +35,8 @@ export interface MapRun {
   readonly first: number;
   readonly block: Block;
   readonly checksums: Uint32Array;
+  /** The blocks have no checksum for whoever reads them. */
+  readonly unchecked?: boolean | undefined;
 }
 
 export class FileMaps extends MapCuts {
@@ -260,8 +263,9 @@ export class FileMaps extends MapCuts {
     else this.store.release(words, at);
     const block = (run.block + i) as Block;
     this.store.groups.increment(block);
-    const checksum = run.checksums[i] as number;
-    setSlot(words, at, { block, flags: SlotKind.DATA, birth: this.store.txg, checksum });
+    const checksum = run.unchecked === true ? 0 : (run.checksums[i] as number);
+    const flags = run.unchecked === true ? SlotKind.DATA | NOCSUM : SlotKind.DATA;
+    setSlot(words, at, { block, flags, birth: this.store.txg, checksum });
     return empty;
   }
 

@@ -9,7 +9,7 @@
  * U2. Only map nodes have unwritten slots, an inode has none: so a map with promises has a node.
  * U3. A copy of a shared node promises nothing: its unwritten slots are holes (cow.ts).
  */
-import { type Frame, NO_FRAME, type Plan } from '../base/index.ts';
+import { type Block, type Frame, NO_FRAME, type Plan } from '../base/index.ts';
 import {
   clearSlot,
   EMBEDDED_SLOTS,
@@ -127,12 +127,29 @@ export class MapNodes {
    * Whether a node on the way to a file block is named more than once; undefined: plan has needs.
    */
   isShared(map: MapRoot, fileBlock: number, plan: Plan): boolean | undefined {
+    return this.#someOnWay(map, fileBlock, (block) => this.store.groups.count(block) > 1, plan);
+  }
+
+  /** The same, or was in a root that a mount may still take. */
+  wasShared(map: MapRoot, fileBlock: number, plan: Plan): boolean | undefined {
+    const { groups } = this.store;
+    const was = (block: Block): boolean => groups.count(block) > 1 || groups.unshared.has(block);
+    return this.#someOnWay(map, fileBlock, was, plan);
+  }
+
+  /** Whether a test holds for a node on the way to a file block; undefined: the plan has needs. */
+  #someOnWay(
+    map: MapRoot,
+    fileBlock: number,
+    test: (block: Block) => boolean,
+    plan: Plan,
+  ): boolean | undefined {
     let words = map.slots;
     let at = 0;
     for (let level = map.depth - 1; level >= 0 && slotHasBlock(words, at); level--) {
       const block = slotBlock(words, at);
       if (!this.store.groups.wantNamed(block, plan)) return undefined;
-      if (this.store.groups.count(block) > 1) return true;
+      if (test(block)) return true;
       const frame = this.store.want(words, at, MAP_NODE, plan);
       if (frame === NO_FRAME) return undefined;
       words = this.store.blocks.words;

@@ -2,6 +2,7 @@
  * Assemble: an engine from what a mount has found, or from the parts of a volume that is new.
  * Nothing is read or written: {@link Engine.load} or {@link FormatVolume} come next.
  */
+import type { Txg } from '../base/index.ts';
 import { BlockCache } from '../cache/index.ts';
 import { imageSeed, type Superblock } from '../format/index.ts';
 import { Store } from '../store/index.ts';
@@ -15,7 +16,7 @@ export interface VolumeParts {
   /** Place in the ring of the superblock; -1 for a volume that has none yet. */
   readonly ring: number;
   /** The txg of the root, if it is not that of the superblock: a newer one was passed over. */
-  readonly rootTxg?: number;
+  readonly rootTxg?: Txg;
   /** Blocks that the volume has according to other superblocks, where they say otherwise. */
   readonly sizes?: readonly number[] | undefined;
 }

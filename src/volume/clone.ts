@@ -27,7 +27,10 @@ import { checkParent, Mutate, markGuardsBelow, stampDirectory } from './mutate.t
 import { forEachRoot } from './roots.ts';
 import { LINKS_AT, Realm, type Vnode } from './vnode.ts';
 
-/** Flags that a cloned directory has too, as all inodes below it; a cloned file is a new one. */
+/**
+ * Flags that a cloned directory has too, as all inodes below it. A cloned file is a new one, but for
+ * what its blocks depend on.
+ */
 const KEPT_FLAGS = SETTABLE_FLAGS | InodeFlag.HAS_LINKS_BELOW | InodeFlag.GUARDED_BELOW;
 
 /** Rounds of draining before writers are made to wait. */
@@ -99,6 +102,7 @@ export class Clone extends Mutate<Vnode> {
     this.#copyInode(vnode);
     this.#shareSlots(vnode, links);
     inodes.epoch++;
+    engine.overwrites.shared((other) => this.#contains(other));
     inodes.claim(parent);
     inodes.insert(vnode, parent.entries, key);
     table.attach(vnode);
@@ -133,7 +137,7 @@ export class Clone extends Mutate<Vnode> {
     const { engine } = this;
     vnode.kind = source.kind;
     vnode.depth = source.depth;
-    vnode.flags = source.isDirectory ? source.flags & KEPT_FLAGS : 0;
+    vnode.flags = source.flags & (source.isDirectory ? KEPT_FLAGS : InodeFlag.INPLACE);
     vnode.mode = source.mode;
     vnode.uid = source.uid;
     vnode.gid = source.gid;

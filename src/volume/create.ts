@@ -29,7 +29,8 @@ export function newInode(engine: Engine, directory: Vnode, of: NewInode): Vnode 
   const vnode = engine.table.make();
   vnode.ino = engine.takeInode(ino) as InodeNumber;
   vnode.kind = kind;
-  vnode.flags = directory.flags & INHERITED;
+  const holdsData = kind === InodeKind.FILE || kind === InodeKind.DIRECTORY;
+  vnode.flags = directory.flags & (holdsData ? INHERITED | InodeFlag.INPLACE : INHERITED);
   vnode.realm = directory.realm;
   vnode.mode = mode;
   vnode.uid = uid;

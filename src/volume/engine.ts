@@ -35,6 +35,7 @@ import { Link } from './link.ts';
 import { LogRecords } from './log-records.ts';
 import { Look, lookupBound } from './look.ts';
 import { MapWritten } from './map-written.ts';
+import { Overwrites } from './overwrite.ts';
 import { Reclaimer } from './reclaim.ts';
 import { Rename } from './rename.ts';
 import { SetFlags } from './set-flags.ts';
@@ -85,6 +86,7 @@ export class Engine implements StoreClient {
   /** For looking up, while applying, what has been planned for. */
   readonly noPlan: Plan = new Plan();
   readonly records: LogRecords;
+  readonly overwrites: Overwrites;
   /** Inodes that {@link stray} was given. */
   readonly #strays: Vnode[] = [];
 
@@ -110,11 +112,13 @@ export class Engine implements StoreClient {
     this.reclaimer = new Reclaimer({ store, cow, trees, inodes, queue });
     this.runs = new CowRuns(store.space, extentBlocks);
     this.records = new LogRecords(store, this.vnode.bind(this));
-    const { reclaimer, runs, records } = this;
-    this.iomapOps.parts = { store, inodes, maps, reclaimer, runs, records };
+    this.overwrites = new Overwrites(store, inodes, maps);
+    const { reclaimer, runs, records, overwrites } = this;
+    this.iomapOps.parts = { store, inodes, maps, reclaimer, runs, records, overwrites };
     this.table.onDrop = (vnode) => {
       inodes.dropped(vnode);
       this.runs.release(vnode);
+      overwrites.forget(vnode);
     };
     store.blocks.relief = (asker) => this.#relieve(asker);
     store.client = this;

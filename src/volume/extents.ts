@@ -27,9 +27,11 @@ export const ExtentFlag = {
   DATA_INLINE: 0x200,
   UNWRITTEN: 0x800,
   SHARED: 0x2000,
+  /** Its blocks have no checksum. Ours: the kernel has none for that. */
+  UNCHECKED: 0x10000,
 } as const;
 
-const { UNKNOWN, DELALLOC, NOT_ALIGNED, DATA_INLINE, UNWRITTEN, SHARED } = ExtentFlag;
+const { UNKNOWN, DELALLOC, NOT_ALIGNED, DATA_INLINE, UNWRITTEN, SHARED, UNCHECKED } = ExtentFlag;
 
 const FLAGS: Readonly<Record<ExtentType, number>> = {
   data: 0,
@@ -60,7 +62,10 @@ const NAMES: Readonly<Record<MappingType, ExtentType | undefined>> = {
   [MappingType.INLINE]: 'inline',
 };
 
-type Part = Omit<Extent, 'offset' | 'flags' | 'type'> & { readonly type: ExtentType | undefined };
+type Part = Omit<Extent, 'offset' | 'flags' | 'type'> & {
+  readonly type: ExtentType | undefined;
+  readonly unchecked?: boolean;
+};
 
 /** Runs that one operation comes to at the most. */
 const EXTENTS_MAX = 256;
@@ -143,7 +148,8 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
       return { length, address: undefined, type: NAMES[type], shared: false };
     }
     const shared = (flags & MappingFlag.SHARED) !== 0;
-    return { length, address: address + this.#at - offset, type: 'data', shared };
+    const unchecked = run.checksums === undefined;
+    return { length, address: address + this.#at - offset, type: 'data', shared, unchecked };
   }
 
   /** Bytes from here to `stop`, or to the first block that is dirty. */
@@ -154,21 +160,22 @@ export class ReadExtents extends PlannedOperation<{ extents: Extent[]; next: num
     return at - this.#at;
   }
 
-  #add({ type, ...part }: Part): void {
+  #add({ type, unchecked = false, ...part }: Part): void {
     const offset = this.#at;
     this.#at += part.length;
     if (type === undefined) return;
     const extent = { ...part, type };
     const last = this.#extents.at(-1);
+    const flags = FLAGS[extent.type] | (extent.shared ? SHARED : 0) | (unchecked ? UNCHECKED : 0);
     const follows =
       last !== undefined &&
+      last.flags === flags &&
       last.offset + last.length === offset &&
       last.type === extent.type &&
       last.shared === extent.shared &&
       (extent.address === undefined
         ? last.address === undefined
         : last.address !== undefined && last.address + last.length === extent.address);
-    const flags = FLAGS[extent.type] | (extent.shared ? SHARED : 0);
     if (!follows) this.#extents.push({ offset, ...extent, flags });
     else this.#extents[this.#extents.length - 1] = { ...last, length: last.length + extent.length };
   }

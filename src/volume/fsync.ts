@@ -2,7 +2,9 @@
  * Fsync: makes a file, and everything that was done before, durable with one flush.
  *
  * What is dirty of the file is written back to its place, and the log says where that is; or, if it
- * is little, the log has it, and it stays dirty. The log says what else was done, in order. Of
+ * is little, the log has it, and it stays dirty. Data that went over what was there is in its place
+ * and needs the flush alone; the time of that is told, unless only the data is asked for. The log
+ * says what else was done, in order. Of
  * other files nothing is written: after a crash each of their blocks is one of those that it has
  * been since the last commit.
  */
@@ -24,9 +26,14 @@ export class Fsync extends PlannedOperation<void> {
   #cuts = -1;
   /** Mutations that have to be durable. */
   #target = 0;
+  readonly #dataOnly: boolean;
+  /** Overwrites that have to be durable. */
+  #overwrites = 0;
 
-  constructor(engine: Engine, vnode: Vnode) {
+  /** With `dataOnly` times need not be durable: fdatasync. */
+  constructor(engine: Engine, vnode: Vnode, dataOnly = false) {
     super();
+    this.#dataOnly = dataOnly;
     this.#engine = engine;
     this.#vnode = vnode;
   }
@@ -51,7 +58,9 @@ export class Fsync extends PlannedOperation<void> {
     } else if (!this.#flushing) {
       const { store, records } = this.#engine;
       records.sized(vnode, Math.min(this.#size, vnode.size));
+      if (!this.#dataOnly) records.timed(vnode);
       this.#flushing = true;
+      this.#overwrites = store.overwrites;
       this.#target = store.log.operation;
       this.#waits = store.flushLog();
     }
@@ -80,7 +89,9 @@ export class Fsync extends PlannedOperation<void> {
       this.plan.pause = true;
       return false;
     }
-    if (store.log.durable >= this.#target) return this.finish(undefined);
+    if (store.log.durable >= this.#target && store.durableOverwrites >= this.#overwrites) {
+      return this.finish(undefined);
+    }
     if (store.failure !== undefined) throw store.failure;
     // Somebody else's flush has failed, and has changed nothing: it is tried once more.
     if (this.#again) throw notDurable();

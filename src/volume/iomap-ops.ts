@@ -4,7 +4,8 @@
  * A write's destination is always delayed: space in the CoW fork, promised and without an address.
  * The data fork is the file map; it changes when a run that was written back is complete, and not
  * before. Everything is copied on write, so every overwrite has a source in the data fork and a
- * destination in the CoW fork, whether the old block is shared or not.
+ * destination in the CoW fork, whether the old block is shared or not. Only when data gets its
+ * place may that turn out to be where it came from, in files that ask for it (overwrite.ts).
  *
  * Q1. What is promised for a file: one block per block that is dirty or in flight, and `folioCost`
  *     per dirty folio, for the nodes that will map it. What is complete or dropped gives it back.
@@ -25,8 +26,10 @@ import { FOLIO_BLOCKS } from '../cache/index.ts';
 import {
   depthFor,
   INLINE_MAX,
+  InodeFlag,
   InodeKind,
   MAP_FANOUT,
+  NOCSUM,
   RECORD_MAX,
   SLOT_WORDS,
   SlotKind,
@@ -59,6 +62,7 @@ import { recordLengthWith } from './inode-record.ts';
 import type { Inodes } from './inodes.ts';
 import type { LogRecords } from './log-records.ts';
 import { checkWritable } from './mutate.ts';
+import { type Overwrites, unsettle } from './overwrite.ts';
 import type { Reclaimer } from './reclaim.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -74,6 +78,7 @@ export interface IomapParts {
   readonly reclaimer: Reclaimer;
   readonly runs: CowRuns;
   readonly records: LogRecords;
+  readonly overwrites: Overwrites;
 }
 
 export class VolumeIomapOps implements MappingOps, WritebackOps {
@@ -176,7 +181,10 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     dropped: { blocks: number; folios: number },
   ): void {
     const vnode = file as Vnode;
-    const { inodes, maps, reclaimer } = this.parts;
+    const { store, inodes, maps, reclaimer } = this.parts;
+    const { depth } = vnode;
+    // The blocks before the range and at either end of the file may be cleared in part.
+    unsettle(store, vnode, Math.min(start - BLOCK_SIZE, size, vnode.size));
     this.release(vnode, dropped);
     inodes.claim(vnode);
     if (hasBlocksIn(vnode, start, end)) {
@@ -194,6 +202,8 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
       }
       if (start === 0) vnode.inline = NO_BYTES;
     }
+    // What is known of the nodes on the way (OW2) is lost with those that go.
+    if (vnode.depth !== depth) unsettle(store, vnode, 0);
     if (size < vnode.size) vnode.cuts++;
     if (vnode.inline.length > size) vnode.inline = vnode.inline.slice(0, size);
     vnode.size = size;
@@ -221,12 +231,34 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     return this.parts.store.space.plan(blocks, plan);
   }
 
+  overwrites(file: IomapFile): boolean {
+    return (file as Vnode).has(InodeFlag.INPLACE);
+  }
+
+  planOverwrite(file: IomapFile, offset: number, blocks: number, plan: Plan): boolean {
+    return this.parts.overwrites.plan(file as Vnode, offset / BLOCK_SIZE, blocks, plan);
+  }
+
   place(file: IomapFile, offset: number, blocks: number, placement: Placement): void {
-    const { runs } = this.parts;
-    if (runs.place(file as Vnode, offset / BLOCK_SIZE, blocks, placement)) return;
-    const run = this.parts.store.space.allocateData(blocks);
+    const { runs, overwrites, store } = this.parts;
+    const [vnode, first] = [file as Vnode, offset / BLOCK_SIZE];
+    placement.inplace = false;
+    placement.count = blocks;
+    if (this.overwrites(file) && overwrites.find(vnode, first, blocks, placement)) {
+      placement.inplace = true;
+      this.#forget(placement.block, placement.count);
+      return;
+    }
+    const { count } = placement;
+    if (runs.place(vnode, first, count, placement)) return;
+    const run = store.space.allocateData(count);
     placement.block = run.block;
     placement.count = run.length;
+  }
+
+  /** What the cache has of blocks that are written over is not what they hold any more. */
+  #forget(block: Block, count: number): void {
+    for (let i = 0; i < count; i++) this.parts.store.blocks.forget((block + i) as Block);
   }
 
   runLength(blocks: number): number {
@@ -236,6 +268,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   planComplete(ioend: Ioend, plan: Plan): boolean {
     const vnode = ioend.file as Vnode;
     const { store, inodes } = this.parts;
+    if (ioend.inplace === true) return true;
     if (!inodes.planClaim(vnode, plan)) return false;
     const { block, offset, checksums } = ioend;
     if (block !== undefined) {
@@ -252,8 +285,11 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { file, offset } = ioends[0] as Ioend;
     const vnode = file as Vnode;
     if (!inodes.planClaim(vnode, plan)) return false;
+    const above = inodes.planShared;
     const count = ioends.reduce((sum, { checksums }) => sum + checksums.length, 0);
-    maps.planSet(vnode, { first: offset / BLOCK_SIZE, count }, inodes.planShared, plan);
+    if (ioends.some(({ inplace }) => inplace !== true)) {
+      maps.planSet(vnode, { first: offset / BLOCK_SIZE, count }, above, plan);
+    }
     for (const { block, checksums } of ioends)
       this.#wantRun(block as Block, checksums.length, plan);
     inodes.planRewrite(vnode, plan);
@@ -272,6 +308,11 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   complete(ioend: Ioend): void {
     const vnode = ioend.file as Vnode;
     const { store, inodes, records } = this.parts;
+    if (ioend.inplace === true) {
+      this.release(vnode, { blocks: ioend.checksums.length, folios: ioend.folios });
+      records.overwritten(vnode);
+      return;
+    }
     inodes.claim(vnode);
     if (ioend.block === undefined) {
       const frame = ioend.frames[0] as Frame;
@@ -299,12 +340,15 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
   /** The map names a run that was handed out. The inode was claimed. */
   map(vnode: Vnode, first: number, block: Block, checksums: Uint32Array): void {
     vnode.inline = NO_BYTES;
-    vnode.blocks += this.parts.maps.setRun(vnode, { first, block, checksums });
+    const unchecked = vnode.has(InodeFlag.INPLACE);
+    vnode.blocks += this.parts.maps.setRun(vnode, { first, block, checksums, unchecked });
   }
 
   cancel(ioend: Ioend, released: { blocks: number; folios: number }): void {
-    const { block, checksums } = ioend;
-    if (block !== undefined) this.parts.store.space.takeBack(block, checksums.length);
+    const { block, checksums, inplace } = ioend;
+    if (block !== undefined && inplace !== true) {
+      this.parts.store.space.takeBack(block, checksums.length);
+    }
     this.release(ioend.file as Vnode, released);
   }
 
@@ -442,10 +486,13 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     }
     const first = slotBlock(words, slot);
     let count = 1;
-    while (count < most && follows(words, slot + count * SLOT_WORDS, first + count)) count++;
+    const unchecked = isUnchecked(words, slot);
+    while (count < most && follows(words, slot + count * SLOT_WORDS, first + count, unchecked)) {
+      count++;
+    }
     const source = answer.addSource().set(MappingType.MAPPED, at, count * BLOCK_SIZE);
     source.address = first * BLOCK_SIZE;
-    source.checksums = words;
+    if (!unchecked) source.checksums = words;
     source.checksumAt = slot + 3;
     source.checksumStride = SLOT_WORDS;
     source.twin = (slotFlags(words, slot) & TWIN) !== 0;
@@ -455,8 +502,14 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
 
 const NO_BYTES = new Uint8Array(0);
 
-function follows(words: Uint32Array, at: number, block: number): boolean {
-  return slotHasBlock(words, at) && slotBlock(words, at) === block;
+function follows(words: Uint32Array, at: number, block: number, unchecked: boolean): boolean {
+  if (!slotHasBlock(words, at) || slotBlock(words, at) !== block) return false;
+  return isUnchecked(words, at) === unchecked;
+}
+
+/** True if a slot says that there is no checksum of its block. */
+function isUnchecked(words: Uint32Array, at: number): boolean {
+  return (slotFlags(words, at) & NOCSUM) !== 0;
 }
 
 function sameKind(position: MapPosition, most: number): number {

@@ -27,6 +27,7 @@ import {
   type AllocateMutation,
   AttributeMask,
   type CloneRangeMutation,
+  InodeFlag,
   type Mutation,
   ROOT_HANDLE,
   SNAPSHOTS_HANDLE,
@@ -35,6 +36,7 @@ import {
 } from '../format/index.ts';
 import type { Ioend } from '../iomap/index.ts';
 import type { Store } from '../store/index.ts';
+import { unsettle } from './overwrite.ts';
 import type { Vnode } from './vnode.ts';
 
 /**
@@ -78,6 +80,9 @@ export class LogRecords {
   add(record: Mutation): void {
     this.journal?.(record);
     const { log } = this.#store;
+    if (record.type === 'fallocate' || record.type === 'clone-range') {
+      unsettle(this.#store, this.#vnodeOf(record.target), 0);
+    }
     if (!log.isKeeping) {
       log.pass();
       return;
@@ -140,6 +145,8 @@ export class LogRecords {
    * since older data would be told after it (H4).
    */
   tellData(vnode: Vnode): boolean {
+    // A replay would put it over what was overwritten later (OW3).
+    if (vnode.has(InodeFlag.INPLACE)) return false;
     const { log, space } = this.#store;
     const blocks = vnode.unlogged;
     if (blocks === 0 || blocks > DATA_MAX || !vnode.cowLock.idle) return false;
@@ -167,8 +174,26 @@ export class LogRecords {
     folios.markLogged(folio, i);
   }
 
+  /**
+   * Data was written over what was there, and is in its place. There is nothing to be told of it
+   * but the time; nothing that the log has of the file is about these blocks (OW3).
+   */
+  overwritten(vnode: Vnode): void {
+    this.#store.overwrites++;
+    vnode.overwriteTxg = this.#store.txg;
+  }
+
+  /** Tells the time of the last change, where that was an overwrite. */
+  timed(vnode: Vnode): void {
+    if (vnode.overwriteTxg <= this.#store.durableTxg || !this.#canName(vnode)) return;
+    const { id, mtime, ctime } = vnode;
+    this.#store.log.append(modified(id, mtime, ctime));
+    vnode.overwriteTxg = 0 as Vnode['overwriteTxg'];
+  }
+
   /** Dirty data is about to make a file longer. */
   growing(vnode: Vnode): void {
+    unsettle(this.#store, vnode, vnode.size);
     if (vnode.sizeTxg !== this.#store.txg) this.#setSize(vnode, vnode.size);
   }
 

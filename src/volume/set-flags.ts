@@ -1,12 +1,23 @@
 /**
  * Flags of inodes: what chattr(1) sets. IMMUTABLE and APPEND keep an inode as it is; every change
- * looks at them ({@link checkMutable}), and only this one can take them away.
+ * looks at them ({@link checkMutable}), and only this one can take them away. INPLACE changes nothing
+ * of what is there: blocks keep the checksums that they have until they are overwritten.
  */
 import { FilesystemError, type Plan } from '../base/index.ts';
-import { InodeFlag, SETTABLE_FLAGS, type SetFlagsMutation } from '../format/index.ts';
+import {
+  Incompatible,
+  InodeFlag,
+  InodeKind,
+  SETTABLE_FLAGS,
+  type SetFlagsMutation,
+} from '../format/index.ts';
 import type { Engine } from './engine.ts';
 import { checkMutable, checkWritable, GUARDS, Mutate, markGuardsBelow } from './mutate.ts';
+import { unsettle } from './overwrite.ts';
 import type { Vnode } from './vnode.ts';
+
+/** Kinds of inodes that have the flag INPLACE. */
+const POLICED: readonly InodeKind[] = [InodeKind.FILE, InodeKind.DIRECTORY];
 
 export class SetFlags extends Mutate<void> {
   readonly #record: SetFlagsMutation;
@@ -30,11 +41,20 @@ export class SetFlags extends Mutate<void> {
     if ((flags & InodeFlag.IMMUTABLE) !== 0 && others) {
       checkMutable(this.engine, target, InodeFlag.IMMUTABLE);
     }
+    if (this.#policyChanges && !POLICED.includes(target.kind)) {
+      const finding = 'it is neither a file nor a directory';
+      throw new FilesystemError('EINVAL', `Cannot have it overwritten in place: ${finding}`);
+    }
     return this.engine.inodes.planClaim(target, plan);
   }
 
+  get #policyChanges(): boolean {
+    return ((this.#target.flags ^ this.#record.flags) & InodeFlag.INPLACE) !== 0;
+  }
+
   protected override change(): void {
-    const { inodes } = this.engine;
+    const { inodes, store } = this.engine;
+    const policyChanges = this.#policyChanges;
     const target = this.#target;
     const { flags, project, time } = this.#record;
     inodes.claim(target);
@@ -43,6 +63,9 @@ export class SetFlags extends Mutate<void> {
     target.ctime = time;
     target.change++;
     inodes.touch(target);
+    if (target.has(InodeFlag.INPLACE)) store.require(Incompatible.INPLACE);
+    // Without the flag nobody has kept account of what the log was told.
+    if (policyChanges) unsettle(store, target, 0);
     if ((flags & GUARDS) !== 0 && !target.unlinked) {
       markGuardsBelow(this.engine, target.isDirectory ? target : target.parent);
     }

@@ -21,6 +21,7 @@ export const LINKS_AT = 20;
 const INODE_WORDS = 24;
 
 const NO_BYTES = new Uint8Array(0);
+const SETTLED: readonly Unsettled[] = [];
 const EPOCH: Time = { sec: 0, nsec: 0 };
 
 /** A tree that hangs from a vnode. */
@@ -60,6 +61,12 @@ export class Realm {
     this.root = root;
     this.readOnly = readOnly;
   }
+}
+
+/** From this byte on a file has changed otherwise than by an overwrite. */
+export interface Unsettled {
+  readonly txg: Txg;
+  readonly from: number;
 }
 
 export class Vnode extends IomapFile implements MapRoot {
@@ -132,6 +139,17 @@ export class Vnode extends IomapFile implements MapRoot {
   /** While the log is replayed: byte after the last block of it that the log has put in place. */
   mappedEnd = 0;
 
+  /**
+   * The txg in which its record was first seen to be nobody else's, if it has been so ever since;
+   * and the parts that may not be written over yet. See overwrite.ts.
+   */
+  aloneTxg = 0 as Txg;
+  unsettled: readonly Unsettled[] = SETTLED;
+  /** The txg of an overwrite whose time the log does not know. */
+  overwriteTxg = 0 as Txg;
+  /** Nobody may move or share its blocks; see pin.ts. */
+  pinned = false;
+
   /** What was promised for one dirty folio, and for how many. */
   folioCost = 0;
   promisedFolios = 0;
@@ -195,6 +213,10 @@ export class Vnode extends IomapFile implements MapRoot {
     this.sizeTxg = 0 as Txg;
     this.cuts = 0;
     this.mappedEnd = 0;
+    this.aloneTxg = 0 as Txg;
+    this.unsettled = SETTLED;
+    this.overwriteTxg = 0 as Txg;
+    this.pinned = false;
     this.folioCost = 0;
     this.promisedFolios = 0;
     this.writebackIndex = 0;

@@ -391,11 +391,16 @@ export function* setSize(context: Context, vnode: Vnode, size: number): Procedur
 
 /** Makes the file, and everything done before, durable. */
 export function* fsync(context: Context, fd: number): Procedure<void> {
-  const file = context.files.get(fd);
-  if (context.engine.store.readOnly) return;
-  yield* context.using(file, ({ vnode }) => run(new Fsync(context.engine, vnode)));
+  yield* makeDurable(context, fd, false);
 }
 
+/** The same, but for the time of an overwrite in place. */
 export function* fdatasync(context: Context, fd: number): Procedure<void> {
-  yield* fsync(context, fd);
+  yield* makeDurable(context, fd, true);
+}
+
+function* makeDurable(context: Context, fd: number, dataOnly: boolean): Procedure<void> {
+  const file = context.files.get(fd);
+  if (context.engine.store.readOnly) return;
+  yield* context.using(file, ({ vnode }) => run(new Fsync(context.engine, vnode, dataOnly)));
 }
