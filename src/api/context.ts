@@ -109,7 +109,7 @@ export class Context {
   readonly writes: WriteFile[] = [];
   readonly directReads: DirectRead[] = [];
   readonly directWrites: WriteFileDirect[] = [];
-  /** Views of files that are only read. */
+  /** Views of files that are only read, and pins: what ends with the volume. */
   readonly views: Set<{ release(): void }> = new Set();
   readonly #now: () => number;
 

@@ -20,6 +20,7 @@ export { constants } from './flags.ts';
 export type { Locator } from './locator.ts';
 export { DEFAULT_SIZE, type VolumeOptions } from './mount.ts';
 export type { PathArgument } from './path.ts';
+export { PinnedFile } from './placement.ts';
 export type { Change, InodeType, SpaceReport } from './reports.ts';
 export type { ScrubOptions } from './scrub.ts';
 export type { PromisesFs, SyncFs } from './shapes.ts';

@@ -5,7 +5,7 @@ import { BLOCK_SIZE, type Block, KIB } from '../base/index.ts';
 import { type Engine, Resize, Trim, type Trimmed } from '../volume/index.ts';
 import type { Context } from './context.ts';
 import { checkInteger } from './errors.ts';
-import { FileRanges } from './file-ranges.ts';
+import { Placement } from './placement.ts';
 import { type Procedure, run } from './procedure.ts';
 
 const RESIZE = { syscall: 'resize' } as const;
@@ -22,7 +22,7 @@ export interface TrimOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export abstract class VolumeSize extends FileRanges {
+export abstract class VolumeSize extends Placement {
   /**
    * Makes the volume larger, and its device if that is shorter; or smaller, and its device if that
    * can be cut. It is in use meanwhile. Returns the size in bytes that it has then: the largest

@@ -58,6 +58,7 @@ export class Defragment extends PlannedOperation<number> {
   protected override apply(): boolean {
     const file = this.#file;
     if (this.#mapped) {
+      file.pool.ops.moving?.(file, this.#position);
       this.#chunk.write(NOTHING);
       this.#blocks += Math.ceil((this.#chunk.end - this.#position) / BLOCK_SIZE);
       this.#position = this.#chunk.end;

@@ -65,6 +65,8 @@ export interface WritebackOps {
   planPlace(blocks: number, plan: Plan): boolean;
   /** True if data of a file may go over what it replaces: then {@link planOverwrite} is asked. */
   overwrites?(file: IomapFile): boolean;
+  /** What becomes dirty from this offset on is to have another place than it has. */
+  moving?(file: IomapFile, offset: number): void;
   /** Makes sure that {@link place} can tell of these blocks whether they may be written over. */
   planOverwrite?(file: IomapFile, offset: number, blocks: number, plan: Plan): boolean;
   /** Finds up to `blocks` blocks for the dirty data at `offset`. Their space is reserved. */

@@ -183,6 +183,11 @@ export class Groups {
     return getCount(group.counts, group.width, block - group.start);
   }
 
+  /** True if one slot names a block, and no other. */
+  isExclusive(block: Block): boolean {
+    return this.count(block) === 1;
+  }
+
   isSaturated(block: Block): boolean {
     return this.count(block) === this.limit;
   }

@@ -133,7 +133,7 @@ export class MapNodes {
   /** The same, or was in a root that a mount may still take. */
   wasShared(map: MapRoot, fileBlock: number, plan: Plan): boolean | undefined {
     const { groups } = this.store;
-    const was = (block: Block): boolean => groups.count(block) > 1 || groups.unshared.has(block);
+    const was = (block: Block): boolean => !groups.isExclusive(block) || groups.unshared.has(block);
     return this.#someOnWay(map, fileBlock, was, plan);
   }
 

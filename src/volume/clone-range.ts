@@ -34,6 +34,7 @@ import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
 import { checkMutable, checkWritable, GUARDS } from './mutate.ts';
+import { checkUnpinned } from './pin.ts';
 import { forEachDataRoot } from './roots.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
@@ -84,6 +85,8 @@ export class CloneRange extends PlannedOperation<number> {
     checkWritable(this.#target);
     const appends = this.#record.offset >= this.#target.size || this.#done > 0;
     checkMutable(this.#engine, this.#target, appends ? InodeFlag.IMMUTABLE : GUARDS);
+    checkUnpinned(this.#source);
+    checkUnpinned(this.#target);
     // Before the target is locked: a copy out wants the same lock.
     if (!pool.settled(plan, (file) => file === this.#source)) return;
     if (!store.admit(plan) || !this.#hold(plan)) return;

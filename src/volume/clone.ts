@@ -24,6 +24,7 @@ import {
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
 import { checkParent, Mutate, markGuardsBelow, stampDirectory } from './mutate.ts';
+import { checkUnpinned } from './pin.ts';
 import { forEachRoot } from './roots.ts';
 import { LINKS_AT, Realm, type Vnode } from './vnode.ts';
 
@@ -65,6 +66,7 @@ export class Clone extends Mutate<Vnode> {
     const source = this.#source;
     const parent = this.#parent;
     checkParent(engine, parent);
+    for (const vnode of engine.pinned) if (this.#contains(vnode)) checkUnpinned(vnode);
     if (source.unlinked) throw new FilesystemError('ENOENT', 'Cannot clone what was removed');
     if (parent.children?.has(this.#record.name)) throw this.#exists();
     const found = directories.find(parent, this.#record.name, engine.position, plan);

@@ -28,7 +28,10 @@ import {
 import { DATA_BLOCK } from '../tree/index.ts';
 import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
+
 import { checkMutable, checkWritable } from './mutate.ts';
+import { checkUnpinned } from './pin.ts';
+
 import type { Vnode } from './vnode.ts';
 
 /** True if two blocks hold the same. Called within a turn; the views are valid until it returns. */
@@ -83,6 +86,8 @@ export class Dedupe extends PlannedOperation<DedupeResult> {
     if (store.gate === this) store.gate = undefined;
     checkWritable(target);
     checkMutable(this.#engine, target, InodeFlag.IMMUTABLE);
+    checkUnpinned(source);
+    checkUnpinned(target);
     // Before the target is locked: a copy out wants the same lock.
     if (!pool.settled(plan, (file) => file === source || file === target)) return;
     if (!store.admit(plan)) return;

@@ -87,6 +87,8 @@ export class Engine implements StoreClient {
   readonly noPlan: Plan = new Plan();
   readonly records: LogRecords;
   readonly overwrites: Overwrites;
+  /** Files that are pinned. */
+  readonly pinned: Set<Vnode> = new Set();
   /** Inodes that {@link stray} was given. */
   readonly #strays: Vnode[] = [];
 

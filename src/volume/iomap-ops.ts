@@ -63,6 +63,7 @@ import type { Inodes } from './inodes.ts';
 import type { LogRecords } from './log-records.ts';
 import { checkWritable } from './mutate.ts';
 import { type Overwrites, unsettle } from './overwrite.ts';
+import { checkUnpinned } from './pin.ts';
 import type { Reclaimer } from './reclaim.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -96,6 +97,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const { store, inodes } = this.parts;
     const { offset, length, edges } = request;
     checkWrite(vnode, offset, length);
+    if (offset + length > vnode.size) checkUnpinned(vnode);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
     const headStart = roundDown(offset, BLOCK_SIZE);
     const tailStart = roundDown(offset + length - 1, BLOCK_SIZE);
@@ -146,6 +148,8 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const vnode = file as Vnode;
     const before = vnode.size;
     this.release(vnode, dropped);
+    // Where nothing was mapped nobody has.
+    this.parts.inodes.claim(vnode);
     this.#written(vnode, size);
     this.parts.inodes.settle(vnode);
     this.parts.records.replaced(vnode, size, before);
@@ -163,6 +167,7 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
     const vnode = file as Vnode;
     const { store, inodes, maps, reclaimer } = this.parts;
     checkWrite(vnode, 0, size);
+    checkUnpinned(vnode);
     if (!store.admit(plan) || !inodes.planClaim(vnode, plan)) return false;
     const frees = hasBlocksIn(vnode, start, end);
     if (frees) {
@@ -233,6 +238,10 @@ export class VolumeIomapOps implements MappingOps, WritebackOps {
 
   overwrites(file: IomapFile): boolean {
     return (file as Vnode).has(InodeFlag.INPLACE);
+  }
+
+  moving(file: IomapFile, offset: number): void {
+    unsettle(this.parts.store, file as Vnode, offset);
   }
 
   planOverwrite(file: IomapFile, offset: number, blocks: number, plan: Plan): boolean {

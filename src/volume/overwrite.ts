@@ -18,7 +18,7 @@
  * it, and the log of neither tells of it. Whatever does not fit is copied, as everything else is;
  * so none of this has to be on the device, and a mount begins knowing nothing.
  */
-import { BLOCK_SIZE, type Block, Plan, roundDown } from '../base/index.ts';
+import { assert, BLOCK_SIZE, Plan, roundDown } from '../base/index.ts';
 import {
   InodeFlag,
   NOCSUM,
@@ -99,11 +99,13 @@ export class Overwrites {
   find(vnode: Vnode, first: number, count: number, placement: Placement): boolean {
     const position = this.#position;
     placement.count = count;
-    if (!this.#isAlone(vnode)) return false;
+    if (!vnode.fixed && !this.#isAlone(vnode)) return false;
     this.#maps.locate(vnode, first, position, this.#noPlan);
     placement.count = Math.min(count, position.left);
-    if (!position.hasSlot || this.#maps.wasShared(vnode, first, this.#noPlan)) return false;
+    if (!position.hasSlot) return false;
+    if (!vnode.fixed && this.#maps.wasShared(vnode, first, this.#noPlan)) return false;
     const found = this.#mayOverwrite(vnode, first, 0);
+    assert(found || !vnode.fixed, 'a file that is fixed has blocks that may be written over (PN1)');
     placement.block = slotBlock(position.words, position.at);
     let length = 1;
     while (length < placement.count && this.#goesOn(vnode, first, length, found)) length++;
@@ -120,11 +122,15 @@ export class Overwrites {
       this.forget(vnode);
       return false;
     }
-    if (!this.#alone.has(vnode)) {
-      this.#alone.add(vnode);
-      vnode.aloneTxg = store.txg;
-    }
+    this.see(vnode);
     return store.isSettled(vnode.aloneTxg);
+  }
+
+  /** The record of an inode was just seen to be nobody else's. */
+  see(vnode: Vnode): void {
+    if (this.#alone.has(vnode)) return;
+    this.#alone.add(vnode);
+    vnode.aloneTxg = this.#store.txg;
   }
 
   /** Whether block `i` from the position on is as the first one is, and behind it on the device. */
@@ -141,17 +147,15 @@ export class Overwrites {
     const at = this.#position.at + i * SLOT_WORDS;
     if (slotFlags(words, at) !== (SlotKind.DATA | NOCSUM)) return false;
     const block = slotBlock(words, at);
+    // Whoever holds a block of such a file knows that it changes.
+    if (vnode.fixed) return true;
     return (
       this.#store.isSettled(slotBirth(words, at)) &&
-      this.#isOnly(block) &&
+      groups.isExclusive(block) &&
       !groups.unshared.has(block) &&
       !blocks.isLoading(block) &&
       !this.#isUnsettled(vnode, fileBlock * BLOCK_SIZE)
     );
-  }
-
-  #isOnly(block: Block): boolean {
-    return this.#store.groups.count(block) === 1;
   }
 
   #isUnsettled(vnode: Vnode, at: number): boolean {

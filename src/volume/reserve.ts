@@ -12,6 +12,7 @@ import { type BlockRange, MapPosition } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
 import { checkWritable } from './mutate.ts';
+import { checkUnpinned } from './pin.ts';
 import type { Vnode } from './vnode.ts';
 
 /** Nodes that one turn looks at. */
@@ -61,6 +62,7 @@ export class Reserve extends PlannedOperation<void> {
     const vnode = this.#vnode;
     this.#turn = 'nothing';
     checkWritable(vnode);
+    checkUnpinned(vnode);
     if (!store.admit(plan) || !vnode.lock.acquire(this, this.#locked, plan)) return;
     if (!inodes.planClaim(vnode, plan)) return;
     const above = inodes.planShared;

@@ -14,6 +14,7 @@ import {
 import type { Engine } from './engine.ts';
 import { checkMutable, checkWritable, GUARDS, Mutate, markGuardsBelow } from './mutate.ts';
 import { unsettle } from './overwrite.ts';
+import { checkUnpinned } from './pin.ts';
 import type { Vnode } from './vnode.ts';
 
 /** Kinds of inodes that have the flag INPLACE. */
@@ -41,6 +42,7 @@ export class SetFlags extends Mutate<void> {
     if ((flags & InodeFlag.IMMUTABLE) !== 0 && others) {
       checkMutable(this.engine, target, InodeFlag.IMMUTABLE);
     }
+    if (this.#policyChanges) checkUnpinned(target);
     if (this.#policyChanges && !POLICED.includes(target.kind)) {
       const finding = 'it is neither a file nor a directory';
       throw new FilesystemError('EINVAL', `Cannot have it overwritten in place: ${finding}`);

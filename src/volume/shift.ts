@@ -36,6 +36,7 @@ import { checkFile } from './data.ts';
 import type { Engine } from './engine.ts';
 import { InlineMove } from './inline-move.ts';
 import { checkWritable } from './mutate.ts';
+import { checkUnpinned } from './pin.ts';
 import { freeOrphan, makeOrphan, planFreeOrphan, planOrphan } from './removal.ts';
 import { forEachDataRoot } from './roots.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
@@ -98,6 +99,7 @@ export class Shift extends PlannedOperation<void> {
       return;
     }
     checkWritable(vnode);
+    if (this.#phase === 'begin') checkUnpinned(vnode);
     // Before the file is locked: a copy out wants the same lock.
     if (!pool.settled(plan, (file) => file === vnode)) return;
     if (!vnode.lock.acquire(this, EVERYTHING, plan)) return;

@@ -147,8 +147,9 @@ export class Vnode extends IomapFile implements MapRoot {
   unsettled: readonly Unsettled[] = SETTLED;
   /** The txg of an overwrite whose time the log does not know. */
   overwriteTxg = 0 as Txg;
-  /** Nobody may move or share its blocks; see pin.ts. */
+  /** Nobody may share its blocks, nor move them once it is fixed; see pin.ts. */
   pinned = false;
+  fixed = false;
 
   /** What was promised for one dirty folio, and for how many. */
   folioCost = 0;
@@ -217,6 +218,7 @@ export class Vnode extends IomapFile implements MapRoot {
     this.unsettled = SETTLED;
     this.overwriteTxg = 0 as Txg;
     this.pinned = false;
+    this.fixed = false;
     this.folioCost = 0;
     this.promisedFolios = 0;
     this.writebackIndex = 0;

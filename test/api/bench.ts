@@ -39,6 +39,8 @@ export const COMMON = { commitIntervalMs: 0, uid: 0, gid: 0, umask: 0o022 } as c
 
 export interface BenchOptions extends VolumeOptions {
   readonly size: number;
+  /** All files that are made are overwritten in place. */
+  readonly inplace?: boolean | undefined;
   /** Takes a guard of the engine away, after each mount. */
   readonly harm?: ((engine: Engine) => void) | undefined;
 }
@@ -66,6 +68,8 @@ export class Bench {
   static async make(face: Face, options: BenchOptions, random: Random): Promise<Bench> {
     const bench = new Bench(face, options, random, new Uint8Array(options.size));
     await bench.#mount({ ...options, create: true });
+    if (options.inplace && face === 'sync') bench.volume.setInplaceSync('/', true);
+    else if (options.inplace) await bench.run(bench.volume.setInplace('/', true));
     return bench;
   }
 

@@ -69,7 +69,12 @@ const EVEN: Weights = {
 
 /** Histories of up to so many turns. */
 export function turns(count: number, weights: Weights = {}): fc.Arbitrary<Turn[]> {
-  const kinds = Object.entries({ ...EVEN, ...weights }) as [Kind, number][];
+  return turnsOf(count, { ...EVEN, ...weights });
+}
+
+/** The same of these kinds only. */
+export function turnsOf(count: number, weights: Weights): fc.Arbitrary<Turn[]> {
+  const kinds = Object.entries(weights) as [Kind, number][];
   const kind = fc.oneof(...kinds.map(([of, weight]) => ({ arbitrary: fc.constant(of), weight })));
   const seed = fc.noShrink(fc.nat());
   return fc.array(fc.record({ kind, seed }), {
@@ -82,6 +87,8 @@ export function turns(count: number, weights: Weights = {}): fc.Arbitrary<Turn[]
 export interface Life extends Omit<BenchOptions, 'now' | 'commitIntervalMs'> {
   /** Which volumes there are beside the model; both if it is left out. */
   readonly faces?: readonly Face[];
+  /** Draws the steps; see draw.ts. */
+  readonly draw?: typeof draw;
   /** What is there when the history begins. */
   readonly before?: readonly Step[];
   /** Makes a model that is wrong. */
@@ -141,7 +148,7 @@ class Trial {
 
   async turn({ kind, seed }: Turn): Promise<void> {
     if (isChore(kind)) await this.#chore(kind);
-    else await this.step(draw(kind, new Random(seed), this.#model));
+    else await this.step((this.#life.draw ?? draw)(kind, new Random(seed), this.#model));
   }
 
   /** Everybody takes the step, and has to come to the same. */

@@ -23,6 +23,7 @@ import {
   isFixedBlock,
   leafKey,
   MAP_FANOUT,
+  NOCSUM,
   nodeBirth,
   nodeCount,
   nodeFault,
@@ -132,6 +133,7 @@ export class Walk {
 
   #verify(bytes: Uint8Array, block: Block, checksum: number, flags: number): void {
     const { seed, read, readCopy = read } = this.#options;
+    if ((flags & NOCSUM) !== 0) return;
     if (checksum32(bytes, seed) !== checksum) this.#report(block, 'its checksum does not match');
     if ((flags & TWIN) === 0) return;
     const second = readCopy((block + 1) as Block);

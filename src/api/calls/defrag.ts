@@ -94,7 +94,9 @@ function* defragmentFile({ engine }: Context, vnode: Vnode, sums: Sums): Procedu
   sums.files++;
   const before = yield* countExtents(engine, vnode);
   let after = before;
-  const blocks = before > 1 ? yield* run(new Defragment(vnode)) : 0;
+  // The blocks of a file that is pinned stay where they are.
+  const moves = before > 1 && !vnode.pinned;
+  const blocks = moves ? yield* run(new Defragment(vnode)) : 0;
   if (blocks > 0) {
     yield* run(new Writeback(engine.pool, { only: (file) => file === vnode }));
     after = yield* countExtents(engine, vnode);

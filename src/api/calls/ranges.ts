@@ -204,7 +204,7 @@ export function* copyBetween(
     throw new FilesystemError('EINVAL', 'Cannot copy a range onto itself');
   }
   // Up to the first whole block, then the blocks, then what is left.
-  const alike = sourceOffset % BLOCK_SIZE === offset % BLOCK_SIZE;
+  const alike = sourceOffset % BLOCK_SIZE === offset % BLOCK_SIZE && !from.pinned && !to.pinned;
   const head = alike ? Math.min(all, (BLOCK_SIZE - (offset % BLOCK_SIZE)) % BLOCK_SIZE) : all;
   const blocks = roundDown(all - head, BLOCK_SIZE);
   let done = yield* copyBytes(context, from, sourceOffset, to, offset, head);

@@ -198,7 +198,8 @@ export function* withFile<Result>(
 }
 
 /** True for an open file: its number, or its handle. */
-function isOpen(file: FileArgument): file is number | { readonly fd: number } {
+/** True for an open file, false for a path. */
+export function isOpen(file: FileArgument): file is number | { readonly fd: number } {
   return typeof file === 'number' || (typeof file === 'object' && file !== null && 'fd' in file);
 }
 
