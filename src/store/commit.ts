@@ -127,8 +127,8 @@ export class Commit extends PlannedOperation<Txg> {
   #hasChanges(): boolean {
     const { readOnly, dirty, groups, space, log, ring, renewing } = this.#store;
     if (readOnly) return false;
-    const { overwrites, durableOverwrites } = this.#store;
-    const unfinished = log.moved || ring.isTurning || renewing || overwrites > durableOverwrites;
+    const { hasOverwrites } = this.#store;
+    const unfinished = log.moved || ring.isTurning || renewing || hasOverwrites;
     return dirty.count > 0 || groups.hasChanges || space.pending > 0 || unfinished;
   }
 

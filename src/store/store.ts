@@ -449,6 +449,11 @@ export class Store {
     this.superblock = { ...this.superblock, incompatible: incompatible | feature };
   }
 
+  /** True if data was written over what was there, and no flush has covered it. */
+  get hasOverwrites(): boolean {
+    return this.overwrites > this.durableOverwrites;
+  }
+
   /** A flush has covered so many of the overwrites. */
   flushed(overwrites: number): void {
     this.durableOverwrites = Math.max(this.durableOverwrites, overwrites);

@@ -229,6 +229,7 @@ export class Engine implements StoreClient {
   }
 
   seal(): void {
+    this.records.timedAll();
     this.records.restart();
     this.inodes.seal(this.meta);
     this.store.state.metaRoot.set(this.meta.slots.subarray(0, 4));

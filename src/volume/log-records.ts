@@ -19,6 +19,8 @@
  *     all nodes beside all data, at any time of the replay; else the log is lost.
  * H4. What is told of a block is told in the order in which it was written: a replay puts data that
  *     has its place over data that the log told before, and the other way round.
+ * H5. Nothing tells whether data that went over what was there has arrived. So what might share such
+ *     data is not told before a flush has covered it: there, too, the log is lost.
  */
 import { BLOCK_SIZE, MIB } from '../base/index.ts';
 import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio, NO_FOLIO } from '../cache/index.ts';
@@ -60,6 +62,8 @@ export class LogRecords {
   readonly #store: Store;
   readonly #vnodeOf: (handle: number) => Vnode;
   readonly #bound = new Set<number>();
+  /** Files whose last overwrite has a time that nobody was told. */
+  readonly #untold = new Set<Vnode>();
   /** Nodes of H3 in the open txg, at most. */
   #nodes = 0;
 
@@ -82,6 +86,11 @@ export class LogRecords {
     const { log } = this.#store;
     if (record.type === 'fallocate' || record.type === 'clone-range') {
       unsettle(this.#store, this.#vnodeOf(record.target), 0);
+    }
+    if (isSharing(record)) {
+      this.timedAll();
+      // What is shared must be what it was (H5).
+      if (this.#store.hasOverwrites) log.lose();
     }
     if (!log.isKeeping) {
       log.pass();
@@ -180,15 +189,19 @@ export class LogRecords {
    */
   overwritten(vnode: Vnode): void {
     this.#store.overwrites++;
-    vnode.overwriteTxg = this.#store.txg;
+    this.#untold.add(vnode);
   }
 
-  /** Tells the time of the last change, where that was an overwrite. */
+  /** Tells when a file was last overwritten, if that was not told. */
   timed(vnode: Vnode): void {
-    if (vnode.overwriteTxg <= this.#store.durableTxg || !this.#canName(vnode)) return;
+    if (!this.#untold.delete(vnode) || !this.#canName(vnode)) return;
     const { id, mtime, ctime } = vnode;
     this.#store.log.append(modified(id, mtime, ctime));
-    vnode.overwriteTxg = 0 as Vnode['overwriteTxg'];
+  }
+
+  /** The same of all files: the txg closes, or one of them may be shared. */
+  timedAll(): void {
+    for (const vnode of this.#untold) this.timed(vnode);
   }
 
   /** Dirty data is about to make a file longer. */
@@ -311,6 +324,11 @@ export function handlesOf(record: Mutation): number[] {
 /** True if what a record does is seen elsewhere than in the inode that it is done to. */
 function staysBehind({ type }: Mutation): boolean {
   return type === 'clone' || type === 'clone-range' || type === 'link';
+}
+
+/** True if blocks of a file have one more owner afterwards. */
+function isSharing({ type }: Mutation): boolean {
+  return type === 'clone' || type === 'clone-range' || type === 'dedupe';
 }
 
 const { COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, PUNCH_HOLE } = AllocateMode;

@@ -145,8 +145,6 @@ export class Vnode extends IomapFile implements MapRoot {
    */
   aloneTxg = 0 as Txg;
   unsettled: readonly Unsettled[] = SETTLED;
-  /** The txg of an overwrite whose time the log does not know. */
-  overwriteTxg = 0 as Txg;
   /** Nobody may share its blocks, nor move them once it is fixed; see pin.ts. */
   pinned = false;
   fixed = false;
@@ -216,7 +214,6 @@ export class Vnode extends IomapFile implements MapRoot {
     this.mappedEnd = 0;
     this.aloneTxg = 0 as Txg;
     this.unsettled = SETTLED;
-    this.overwriteTxg = 0 as Txg;
     this.pinned = false;
     this.fixed = false;
     this.folioCost = 0;

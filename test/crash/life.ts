@@ -49,9 +49,15 @@ export const WEIGHTS: Weights = {
 export interface LifeOptions extends VolumeOptions {
   readonly size: number;
   readonly weights?: Weights;
+  /** Draws the steps; see draw.ts. */
+  readonly draw?: typeof draw;
+  /** All files are overwritten in place, and what is deleted is given back at once. */
+  readonly inplace?: boolean;
   /** A step that finds no room ends the life: what it has done till then is not known. */
   readonly mayBeFull?: boolean;
 }
+
+const GIVES_BACK: ReadonlySet<Step['call']> = new Set(['deleteSnapshot', 'rm', 'unlink']);
 
 const START = 1_000_000_000_000;
 
@@ -68,7 +74,7 @@ interface Mark {
 
 export class Life {
   readonly tape: TapeDevice;
-  readonly states = new States();
+  readonly states: States;
   readonly options: VolumeOptions;
   readonly #random: Random;
   readonly #weights: [Step['call'], number][];
@@ -79,10 +85,16 @@ export class Life {
   readonly #marks: Mark[] = [];
   readonly #log: { readonly calls: number; readonly line: string }[] = [];
   readonly #mayBeFull: boolean;
+  readonly #inplace: boolean;
+  readonly #drawStep: typeof draw;
   #now = START;
   #over = false;
 
-  constructor(random: Random, { size, weights, mayBeFull, ...options }: LifeOptions) {
+  constructor(random: Random, { size, weights, mayBeFull, inplace, ...others }: LifeOptions) {
+    const { draw: drawStep = draw, ...options } = others;
+    this.#drawStep = drawStep;
+    this.#inplace = inplace === true;
+    this.states = new States(this.#inplace);
     this.#mayBeFull = mayBeFull === true;
     this.#random = random;
     this.#weights = Object.entries(weights ?? WEIGHTS) as [Step['call'], number][];
@@ -92,6 +104,10 @@ export class Life {
     this.#model = new ModelRunner(new ModelVolume(now));
     this.#volume = Volume.openSync(this.tape, { ...this.options, create: true });
     this.#runner = new VolumeRunner(this.#volume, 'sync');
+    if (this.#inplace) {
+      this.#volume.setInplaceSync('/', true);
+      this.#volume.syncSync();
+    }
     this.tape.rewind();
     this.states.capture(this.#model.model);
     this.#acks.push({ calls: 0, state: 0, file: undefined });
@@ -109,6 +125,7 @@ export class Life {
     const found = this.#runner.run(step);
     this.#over = this.#mayBeFull && found === 'ENOSPC';
     if (!this.#over) expect(found, show(step)).toBe(wanted);
+    if (this.#inplace && GIVES_BACK.has(step.call)) this.#volume.reclaimSync();
     const calls = this.tape.calls.length;
     const said = `${show(step).slice(0, 100)}: ${wanted.slice(0, 40)}`;
     this.#log.push({ calls, line: `${said} (call ${calls}, state ${this.states.last})` });
@@ -138,7 +155,7 @@ export class Life {
     const total = this.#weights.reduce((sum, [, weight]) => sum + weight, 0);
     let left = this.#random.below(total);
     for (const [call, weight] of this.#weights) {
-      if (left < weight) return draw(call, this.#random.fork(), this.#model);
+      if (left < weight) return this.#drawStep(call, this.#random.fork(), this.#model);
       left -= weight;
     }
     return { call: 'sync', args: [] };

@@ -6,9 +6,12 @@
  * that was acknowledged. A file that was made durable in it is exact. Of another file each block is
  * one of those that it has been since, and its size one that it has had, or a number of whole
  * blocks in between: its data has its place, and is in the log, block by block.
+ *
+ * Where files are overwritten in place, a block may also be one that its file has been later, or a
+ * mixture of such, sector by sector; but not once the file was made durable and has not changed.
  */
 import { BLOCK_SIZE } from '../../src/base/index.ts';
-import { ContentDigest, type ModelVolume } from '../../src/testing/index.ts';
+import { ContentDigest, type ModelVolume, SECTOR_SIZE } from '../../src/testing/index.ts';
 import type { ModelBytes, ModelNode } from '../../src/testing/model-node.ts';
 
 /** Bytes of a file: blocks that are not all zeros. */
@@ -72,6 +75,11 @@ export class States {
   readonly #states: State[] = [];
   /** Of each node, the last content that was seen, so that equal ones are the same object. */
   readonly #contents = new Map<ModelNode, Content>();
+  readonly #inplace: boolean;
+
+  constructor(inplace = false) {
+    this.#inplace = inplace;
+  }
 
   get last(): number {
     return this.#states.length - 1;
@@ -110,7 +118,7 @@ export class States {
     const lower = Math.max(0, ...acks.map(({ state }) => state));
     const reasons: string[] = [];
     for (let state = upper; state >= lower; state--) {
-      const reason = this.#mismatch(found, acks, state);
+      const reason = this.#mismatch(found, acks, { state, upper });
       if (reason === undefined) return state;
       reasons.push(`as state ${state}: ${reason}`);
     }
@@ -119,8 +127,14 @@ export class States {
     throw new Error(`Found none of the states ${lower} to ${upper}\n  ${shown.join('\n  ')}`);
   }
 
-  #mismatch(found: Names, acks: readonly Ack[], state: number): string | undefined {
+  #mismatch(
+    found: Names,
+    acks: readonly Ack[],
+    { state, upper }: { state: number; upper: number },
+  ): string | undefined {
     const { names } = this.#states[state] as State;
+    const later = (node: ModelNode): Entry[] | undefined =>
+      this.#inplace ? this.#versions(node, acks, upper) : undefined;
     for (const [path, { lost }] of found) {
       if (!names.has(path) && lost !== 'all') return `${path} is there`;
     }
@@ -134,7 +148,7 @@ export class States {
       const reason =
         wanted.node === undefined
           ? timesDiffer(entry, [wanted])
-          : fileDiffers(entry, this.#versions(wanted.node, acks, state));
+          : fileDiffers(entry, this.#versions(wanted.node, acks, state), later(wanted.node));
       if (reason !== undefined) return `${path}: ${reason}`;
     }
     return undefined;
@@ -252,7 +266,12 @@ function timesDiffer(found: Entry, versions: readonly Entry[]): string | undefin
   return undefined;
 }
 
-function fileDiffers(found: Entry, versions: readonly Entry[]): string | undefined {
+/** `others`: what the blocks may be too, sector by sector. */
+function fileDiffers(
+  found: Entry,
+  versions: readonly Entry[],
+  others: readonly Entry[] | undefined,
+): string | undefined {
   const reason = timesDiffer(found, versions);
   if (reason !== undefined) return reason;
   const content = found.content as Content;
@@ -262,17 +281,35 @@ function fileDiffers(found: Entry, versions: readonly Entry[]): string | undefin
   const { size } = content;
   const between = size % BLOCK_SIZE === 0 && size > least && size < most;
   if (!sizes.includes(size) && !between) return `${size} bytes, wanted ${sizes.join()}`;
+  const mixed = [...new Set(others?.map((version) => version.content as Content))];
   const indices = new Set([content, ...contents].flatMap(({ blocks }) => [...blocks.keys()]));
   for (const index of indices) {
     const length = Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE);
     if (length <= 0 || content.lost.has(index)) continue;
     const block = blockOf(content, index, length);
     const had = contents.filter((version) => version.size > index * BLOCK_SIZE);
-    if (!had.some((version) => Buffer.compare(blockOf(version, index, length), block) === 0)) {
+    const same = had.some(
+      (version) => Buffer.compare(blockOf(version, index, length), block) === 0,
+    );
+    if (!same && !isMixed(block, mixed, index)) {
       return `block ${index} is none of its ${had.length} versions`;
     }
   }
   return undefined;
+}
+
+/** True if each sector of a block is that of some version. */
+function isMixed(block: Uint8Array, versions: readonly Content[], index: number): boolean {
+  const blocks = versions
+    .filter(({ size }) => size > index * BLOCK_SIZE)
+    .map((version) => blockOf(version, index, block.length));
+  for (let at = 0; at < block.length; at += SECTOR_SIZE) {
+    const sector = block.subarray(at, at + SECTOR_SIZE);
+    const has = (other: Uint8Array): boolean =>
+      Buffer.compare(other.subarray(at, at + SECTOR_SIZE), sector) === 0;
+    if (!blocks.some(has)) return false;
+  }
+  return blocks.length > 0;
 }
 
 function blockOf({ blocks }: Content, index: number, length: number): Uint8Array {
