@@ -26,6 +26,7 @@ const CASES = [
   'direct',
   'turns',
   'durability',
+  'inplace',
   'check',
   'small-files',
   'import',

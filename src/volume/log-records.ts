@@ -19,8 +19,8 @@
  *     all nodes beside all data, at any time of the replay; else the log is lost.
  * H4. What is told of a block is told in the order in which it was written: a replay puts data that
  *     has its place over data that the log told before, and the other way round.
- * H5. Nothing tells whether data that went over what was there has arrived. So what might share such
- *     data is not told before a flush has covered it: there, too, the log is lost.
+ * H5. Nothing tells whether data that went over what was there has arrived. So what might share
+ *     such data is not told before a flush has covered it: there, too, the log is lost.
  */
 import { BLOCK_SIZE, MIB } from '../base/index.ts';
 import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio, NO_FOLIO } from '../cache/index.ts';
