@@ -57,10 +57,18 @@ export function checkParent(engine: Engine, directory: Vnode): void {
   checkMutable(engine, directory, InodeFlag.IMMUTABLE);
 }
 
-/** An inode that may lose a name in a directory. */
+/**
+ * An inode that may lose a name in a directory. A snapshot may, or a clone that is read-only:
+ * nobody could take its flags away.
+ */
 export function checkLoses(engine: Engine, directory: Vnode, vnode: Vnode): void {
   checkMutable(engine, directory);
-  checkMutable(engine, vnode);
+  if (!isDisposable(engine, directory, vnode)) checkMutable(engine, vnode);
+}
+
+/** It goes with whatever is in it, guarded or not. */
+export function isDisposable(engine: Engine, directory: Vnode, vnode: Vnode): boolean {
+  return directory === engine.snapshots || vnode.realm.readOnly;
 }
 
 /** Flags of which any keeps an inode as it is. */

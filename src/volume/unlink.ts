@@ -9,6 +9,7 @@ import {
   checkLoses,
   checkParent,
   checkWritable,
+  isDisposable,
   Mutate,
   noEntry,
   stampDirectory,
@@ -89,8 +90,8 @@ export class Unlink extends Mutate<void> {
   #lookTree(target: Vnode, plan: Plan): boolean {
     const { engine } = this;
     if (!target.isDirectory) throw new FilesystemError('ENOTDIR', 'Cannot remove a file as a tree');
-    // A snapshot goes with whatever is in it: nobody could take the flags away there.
-    if (target.has(InodeFlag.GUARDED_BELOW) && this.#parent !== engine.snapshots) {
+    const guarded = target.has(InodeFlag.GUARDED_BELOW);
+    if (guarded && !isDisposable(engine, this.#parent, target)) {
       throw new FilesystemError(
         'ENOTSUP',
         'Cannot remove the directory at once: it has guarded files',

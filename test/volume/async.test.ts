@@ -6,11 +6,11 @@ import { expect } from 'vitest';
 import { errorCode, MIB, type Operation } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
 import type { Driver } from '../../src/drive/index.ts';
-import { type Mutation, UnlinkWhat } from '../../src/format/index.ts';
+import { type Mutation, RenameFlag, UnlinkWhat } from '../../src/format/index.ts';
 import { type Random, Schedule, SlowDevice } from '../../src/testing/index.ts';
 import { type Engine, lookup, type Vnode } from '../../src/volume/index.ts';
 import { compareInode } from './compare.ts';
-import { Model, type ModelInode, type Place, type Verdict } from './model.ts';
+import { Model, ModelInode, type Place, type Verdict } from './model.ts';
 import { imageOf, recount } from './recount.ts';
 import { create, makeDriver, mount } from './rig.ts';
 import { seeded } from './seeds.ts';
@@ -52,8 +52,10 @@ class Worker {
     const place = { directory, name: random.pick(NAMES) };
     const other = { directory, name: random.pick(NAMES) };
     const inode = model.at(place);
-    if (inode === undefined) return this.#create(place);
-    switch (random.below(6)) {
+    if (inode === undefined) {
+      return random.chance(0.3) ? this.#makeUnnamed(place) : this.#create(place);
+    }
+    switch (random.below(7)) {
       case 0:
         return this.#unlink(place);
       case 1:
@@ -61,6 +63,8 @@ class Worker {
       case 2:
         return this.#clone(inode, place, other);
       case 3:
+        return this.#exchange(place, other);
+      case 4:
         return this.#change(inode, place, (id, time) => {
           const size = random.below(50000);
           const record: Mutation = { type: 'truncate', target: id, size, time };
@@ -95,6 +99,45 @@ class Worker {
       handle: 0,
     });
     (vnode as Vnode).holds--;
+  }
+
+  /** A file that nobody sees before it is whole. */
+  async #makeUnnamed(place: Place): Promise<void> {
+    const { model, random, engine } = this.#bench;
+    const parent = this.#vnode.id;
+    const made = new ModelInode('file');
+    const time = this.#bench.tick();
+    const owner = { mode: 0, uid: 0, gid: 0, time, ino: 0, handle: 0 };
+    const unnamed = model.tmpfile(place.directory, made, time.sec);
+    const vnode = (await this.#bench.apply(unnamed, {
+      type: 'tmpfile',
+      parent,
+      ...owner,
+    })) as Vnode;
+    vnode.opens++;
+    const [target, data] = [vnode.id, random.bytes(random.between(1, 20_000))];
+    const written = model.write(made, 0, data, time.sec);
+    await this.#bench.apply(written, { type: 'write-inline', target, offset: 0, data, time });
+    const named = this.#bench.tick();
+    const link = { target, parent, name: place.name, time: named };
+    await this.#bench.apply(model.link(made, place, named.sec), { type: 'link', ...link });
+    model.close(made);
+    vnode.opens--;
+    vnode.holds--;
+    expect(engine.closed(vnode)).toBeUndefined();
+  }
+
+  async #exchange(place: Place, other: Place): Promise<void> {
+    const time = this.#bench.tick();
+    await this.#bench.apply(this.#bench.model.exchange(place, other, time.sec), {
+      type: 'rename',
+      parent: this.#vnode.id,
+      name: place.name,
+      newParent: this.#vnode.id,
+      newName: other.name,
+      flags: RenameFlag.EXCHANGE,
+      time,
+    });
   }
 
   async #unlink(place: Place): Promise<void> {

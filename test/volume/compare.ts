@@ -1,5 +1,6 @@
 /** Compare: everything a volume shows against everything its model has. */
 import { expect } from 'vitest';
+import { InodeFlag } from '../../src/format/index.ts';
 import { BufferedRead } from '../../src/iomap/index.ts';
 import {
   type DirectoryEntry,
@@ -60,9 +61,31 @@ export function compareInode(
 function compareAttributes(inode: ModelInode, vnode: Vnode, path: string, seen: Seen): void {
   const { atime, mtime, ctime, btime } = inode;
   const { kind, mode, uid, gid, nlink } = inode;
-  const wanted = [KINDS[kind], sizeOf(inode), mode, uid, gid, nlink, atime, mtime, ctime, btime];
+  const wanted = [
+    KINDS[kind],
+    flagsOf(inode),
+    sizeOf(inode),
+    mode,
+    uid,
+    gid,
+    nlink,
+    atime,
+    mtime,
+    ctime,
+    btime,
+  ];
   const times = [vnode.atime, vnode.mtime, vnode.ctime, vnode.btime].map(({ sec }) => sec);
-  const found = [vnode.kind, vnode.size, vnode.mode, vnode.uid, vnode.gid, vnode.nlink, ...times];
+  const flags = vnode.flags & (InodeFlag.IMMUTABLE | InodeFlag.APPEND);
+  const found = [
+    vnode.kind,
+    flags,
+    vnode.size,
+    vnode.mode,
+    vnode.uid,
+    vnode.gid,
+    vnode.nlink,
+    ...times,
+  ];
   if (found.join() !== wanted.join()) {
     expect(labelled(found), `inode of ${path}`).toEqual(labelled(wanted));
   }
@@ -75,10 +98,26 @@ function compareAttributes(inode: ModelInode, vnode: Vnode, path: string, seen: 
   seen.set(identity, known.set(inode, path));
 }
 
-const LABELS = ['kind', 'size', 'mode', 'uid', 'gid', 'nlink', 'atime', 'mtime', 'ctime', 'btime'];
+const LABELS = [
+  'kind',
+  'flags',
+  'size',
+  'mode',
+  'uid',
+  'gid',
+  'nlink',
+  'atime',
+  'mtime',
+  'ctime',
+  'btime',
+];
 
 function labelled(values: readonly number[]): Record<string, number> {
   return Object.fromEntries(values.map((value, i) => [LABELS[i] as string, value]));
+}
+
+function flagsOf({ immutable, appendOnly }: ModelInode): number {
+  return (immutable ? InodeFlag.IMMUTABLE : 0) | (appendOnly ? InodeFlag.APPEND : 0);
 }
 
 function sizeOf(inode: ModelInode): number {

@@ -32,6 +32,8 @@ const EVEN: Weights = {
   snapshot: 1,
   attributes: 3,
   extended: 4,
+  guard: 2,
+  unguard: 4,
   open: 2,
   close: 2,
   crowd: 1,
@@ -88,6 +90,7 @@ export class History {
   deleteAll(): void {
     const { random, world } = this;
     for (const inode of world.openInodes) while (inode.opens > 0) world.close(inode);
+    this.#unguardAll();
     const { root, snapshots } = world.model;
     while (root.entries.size + snapshots.entries.size > 0) {
       if (this.#deleteOne([root, snapshots])) continue;
@@ -96,6 +99,16 @@ export class History {
         return isDirectory && !realm.readOnly;
       });
       if (!this.#deleteOne(random.shuffle(below))) throw new Error('Nothing can be deleted');
+    }
+  }
+
+  #unguardAll(): void {
+    const { model } = this.world;
+    for (const directory of model.all) {
+      for (const [name, inode] of directory.entries) {
+        if (!inode.guarded || inode.realm.readOnly) continue;
+        this.world.setFlags(inode, { directory, name }, { immutable: false, appendOnly: false });
+      }
     }
   }
 
@@ -110,10 +123,12 @@ export class History {
   #delete(place: Place): boolean {
     const { world } = this;
     const inode = world.model.at(place) as ModelInode;
-    const { isDirectory, linksBelow, realm, entries } = inode;
+    const { isDirectory, linksBelow, guardedBelow, realm, entries } = inode;
     const { refused } = world;
+    const goes = place.directory === world.model.snapshots || realm.readOnly;
+    const apart = !linksBelow || realm.root === inode;
     if (!isDirectory) world.unlink(place, 'file');
-    else if (!linksBelow || realm.root === inode) world.unlink(place, 'tree');
+    else if (apart && (!guardedBelow || goes)) world.unlink(place, 'tree');
     else if (entries.size === 0) world.unlink(place, 'directory');
     else return false;
     return world.refused === refused;
@@ -357,6 +372,24 @@ const STEPS = {
     const length = random.pick([0, 3, 60, 200, 5000, 30000]);
     const value = random.chance(0.25) ? undefined : random.bytes(length);
     world.setExtended(inode, place, `user.${random.pick([...'abc'])}`, value);
+  },
+
+  guard(history: History): void {
+    const { random, world } = history;
+    const place = history.taken();
+    if (place === undefined) return;
+    const inode = world.model.at(place) as ModelInode;
+    const immutable = random.chance(0.5);
+    world.setFlags(inode, place, { immutable, appendOnly: !immutable || random.chance(0.2) });
+  },
+
+  /** Of all that were guarded one is not any more. */
+  unguard(history: History): void {
+    const { random, world } = history;
+    const place = history.taken(({ guarded }) => guarded);
+    if (place === undefined) return;
+    const inode = world.model.at(place) as ModelInode;
+    world.setFlags(inode, place, { immutable: false, appendOnly: random.chance(0.1) });
   },
 
   open(history: History): void {

@@ -52,6 +52,10 @@ export class ModelInode {
   linksBelow = false;
   /** It was made without a name, and may get one. */
   linkable = false;
+  immutable = false;
+  appendOnly = false;
+  /** Something that is one of them, or was, is below, or it is itself. */
+  guardedBelow = false;
   /** It was cloned read-only. */
   readOnly = false;
   opens = 0;
@@ -60,6 +64,10 @@ export class ModelInode {
 
   constructor(kind: Kind) {
     this.kind = kind;
+  }
+
+  get guarded(): boolean {
+    return this.immutable || this.appendOnly;
   }
 
   get isDirectory(): boolean {
@@ -107,7 +115,8 @@ export class Model {
 
   /** A file that is open and has no name; it gets one by a link. */
   tmpfile(directory: ModelInode, inode: ModelInode, time: number): Verdict {
-    if (directory.realm.readOnly) return 'EROFS';
+    const refusal = refuseNames(directory);
+    if (refusal !== undefined) return refusal;
     return () => {
       Object.assign(inode, { nlink: 0, linkable: true, opens: 1 });
       Object.assign(inode, { atime: time, mtime: time, ctime: time, btime: time });
@@ -117,8 +126,10 @@ export class Model {
   }
 
   link(target: ModelInode, place: Place, time: number): Verdict {
-    if (target.realm.readOnly || place.directory.realm.readOnly) return 'EROFS';
-    if (target.isDirectory) return 'EPERM';
+    const refusal = refuseNames(place.directory);
+    if (refusal !== undefined) return refusal;
+    if (target.realm.readOnly) return 'EROFS';
+    if (target.guarded || target.isDirectory) return 'EPERM';
     if (target.nlink === 0 && !target.linkable) return 'ENOENT';
     const { realm } = place.directory;
     if (target.linkable && target.realm.scope !== realm.scope) return 'EXDEV';
@@ -143,8 +154,11 @@ export class Model {
 
   unlink(place: Place, what: 'file' | 'directory' | 'tree', time: number): Verdict {
     const target = this.at(place);
-    if (place.directory.realm.readOnly) return 'EROFS';
+    const closed = refuseNames(place.directory);
+    if (closed !== undefined) return closed;
     if (target === undefined) return 'ENOENT';
+    if (this.#keeps(place, target)) return 'EPERM';
+    if (what === 'tree' && target.guardedBelow && !this.#goes(place, target)) return 'ENOTSUP';
     const refusal = what === 'tree' ? refuseTree(target) : refuseRemoval(target, what);
     if (refusal !== undefined) return refusal;
     return () => {
@@ -157,11 +171,14 @@ export class Model {
   rename(from: Place, to: Place, noReplace: boolean, time: number): Verdict {
     const source = this.at(from);
     const target = this.at(to);
-    if (from.directory.realm.readOnly || to.directory.realm.readOnly) return 'EROFS';
+    const closed = refuseNames(from.directory) ?? refuseNames(to.directory);
+    if (closed !== undefined) return closed;
     if (source === undefined) return 'ENOENT';
     if (source === target) return () => {};
+    if (this.#keeps(from, source)) return 'EPERM';
     if (target !== undefined) {
       if (noReplace) return 'EEXIST';
+      if (this.#keeps(to, target)) return 'EPERM';
       const refusal = refuseRemoval(target, source.isDirectory ? 'directory' : 'file');
       if (refusal !== undefined) return refusal;
     }
@@ -176,6 +193,7 @@ export class Model {
       this.#leave(from, source, time);
       if (source.realm.root !== source && source.realm !== to.directory.realm) openRealm(source);
       this.#enter(to, source, time);
+      if (source.guardedBelow) markGuardsBelow(to.directory);
       if (source.linked || (source.linksBelow && source.realm.root !== source)) {
         markLinksBelow(to.directory);
       }
@@ -184,9 +202,11 @@ export class Model {
 
   exchange(left: Place, right: Place, time: number): Verdict {
     const [one, other] = [this.at(left), this.at(right)];
-    if (left.directory.realm.readOnly || right.directory.realm.readOnly) return 'EROFS';
+    const closed = refuseNames(left.directory) ?? refuseNames(right.directory);
+    if (closed !== undefined) return closed;
     if (one === undefined || other === undefined) return 'ENOENT';
     if (one === other) return () => {};
+    if (this.#keeps(left, one) || this.#keeps(right, other)) return 'EPERM';
     const moves = [
       { inode: one, from: left, to: right },
       { inode: other, from: right, to: left },
@@ -202,6 +222,7 @@ export class Model {
         const { realm } = to.directory;
         if (inode.realm.root !== inode && inode.realm !== realm) openRealm(inode);
         this.#enter(to, inode, time);
+        if (inode.guardedBelow) markGuardsBelow(to.directory);
         if (inode.linked || (inode.linksBelow && inode.realm.root !== inode)) {
           markLinksBelow(to.directory);
         }
@@ -226,6 +247,7 @@ export class Model {
       const copy = deepCopy(source, place.directory.realm, readOnly);
       copy.btime = time;
       this.#enter(place, copy, time);
+      if (copy.guardedBelow) markGuardsBelow(place.directory);
     });
   }
 
@@ -234,7 +256,8 @@ export class Model {
     change: { mode: number; uid: number; mtime: number },
     time: number,
   ) {
-    return this.#change(target, () => Object.assign(target, change, { ctime: time }));
+    const refusal = target.guarded ? 'EPERM' : undefined;
+    return this.#change(target, () => Object.assign(target, change, { ctime: time }), refusal);
   }
 
   setExtended(
@@ -243,19 +266,23 @@ export class Model {
     value: Uint8Array | undefined,
     time: number,
   ): Verdict {
-    if (!target.realm.readOnly && value === undefined && !target.extended.has(name)) {
+    const open = !target.realm.readOnly && !target.guarded;
+    if (open && value === undefined && !target.extended.has(name)) {
       return 'ENODATA';
     }
-    return this.#change(target, () => {
+    const change = (): void => {
       if (value === undefined) target.extended.delete(name);
       else target.extended.set(name, value);
       target.ctime = time;
-    });
+    };
+    return this.#change(target, change, target.guarded ? 'EPERM' : undefined);
   }
 
   write(target: ModelInode, offset: number, data: Uint8Array, time: number): Verdict {
     if (target.isDirectory) return 'EISDIR';
     if (target.kind !== 'file') return 'EINVAL';
+    const appends = offset >= target.data.size;
+    if (target.immutable || (target.appendOnly && !appends)) return 'EPERM';
     return this.#change(target, () => {
       target.data.write(offset, data);
       target.mtime = time;
@@ -266,6 +293,7 @@ export class Model {
   truncate(target: ModelInode, size: number, time: number): Verdict {
     if (target.isDirectory) return 'EISDIR';
     if (target.kind !== 'file') return 'EINVAL';
+    if (target.guarded) return 'EPERM';
     return this.#change(target, () => {
       target.data.truncate(size);
       target.mtime = time;
@@ -281,6 +309,7 @@ export class Model {
   ): Verdict {
     if (target.isDirectory) return 'EISDIR';
     if (target.kind !== 'file') return 'EINVAL';
+    if (target.guarded) return 'EPERM';
     return this.#change(target, () => {
       target.data.punch(offset, length);
       if (grow) target.data.size = Math.max(target.data.size, offset + length);
@@ -298,6 +327,8 @@ export class Model {
   ): Verdict {
     if (target.isDirectory) return 'EISDIR';
     if (target.kind !== 'file') return 'EINVAL';
+    const reserves = what === 'reserve' || what === 'reserve behind';
+    if (reserves ? target.immutable : target.guarded) return 'EPERM';
     const { data } = target;
     const shifts = what === 'collapse' || what === 'insert';
     const beyond = what === 'insert' ? offset >= data.size : offset + length >= data.size;
@@ -325,10 +356,44 @@ export class Model {
       if (inode.isDirectory) return 'EISDIR';
       if (inode.kind !== 'file') return 'EINVAL';
     }
+    const appends = offset >= target.data.size;
+    const refused = target.immutable || (target.appendOnly && !appends);
+    if (!target.realm.readOnly && refused) return 'EPERM';
     return this.#change(target, () => {
       if (length > 0) target.data.cloneRange(source.data, sourceOffset, offset, length);
       if (length > 0) target.mtime = target.ctime = time;
     });
+  }
+
+  /** What chattr(1) does; `directory` has one of its names, if it has any. */
+  setFlags(
+    target: ModelInode,
+    directory: ModelInode | undefined,
+    flags: { immutable: boolean; appendOnly: boolean },
+    time: number,
+  ): Verdict {
+    const stays = target.immutable && flags.immutable;
+    const refused = stays && target.appendOnly !== flags.appendOnly;
+    return this.#change(
+      target,
+      () => {
+        Object.assign(target, flags, { ctime: time });
+        if (!target.guarded || target.nlink === 0) return;
+        const inside = target.linked ? target.realm.root : directory;
+        markGuardsBelow(target.isDirectory ? target : (inside as ModelInode));
+      },
+      refused ? 'EPERM' : undefined,
+    );
+  }
+
+  /** True if a name may not be taken from an inode, or from a directory. */
+  #keeps(place: Place, target: ModelInode): boolean {
+    return place.directory.guarded || (target.guarded && !this.#goes(place, target));
+  }
+
+  /** True if a tree goes with whatever is in it. */
+  #goes({ directory }: Place, target: ModelInode): boolean {
+    return directory === this.snapshots || target.realm.readOnly;
   }
 
   /** The last close of an inode without names ends it. */
@@ -382,7 +447,8 @@ export class Model {
   }
 
   #new({ directory, name }: Place, change: () => void): Verdict {
-    if (directory.realm.readOnly) return 'EROFS';
+    const refusal = refuseNames(directory);
+    if (refusal !== undefined) return refusal;
     return directory.entries.has(name) ? 'EEXIST' : change;
   }
 
@@ -437,6 +503,18 @@ function directory(): ModelInode {
   return inode;
 }
 
+/** What keeps a directory from getting names. */
+function refuseNames(directory: ModelInode): ErrorCode | undefined {
+  if (directory.realm.readOnly) return 'EROFS';
+  return directory.immutable ? 'EPERM' : undefined;
+}
+
+function markGuardsBelow(from: ModelInode): void {
+  for (let at: ModelInode | undefined = from; at !== undefined; at = at.parent) {
+    at.guardedBelow = true;
+  }
+}
+
 function refuseRemoval(target: ModelInode, what: 'file' | 'directory'): ErrorCode | undefined {
   if (target.realm.readOnly) return 'EROFS';
   if (what === 'file') return target.isDirectory ? 'EISDIR' : undefined;
@@ -476,6 +554,8 @@ function deepCopy(source: ModelInode, realm: ModelRealm, readOnly: boolean): Mod
     const copy = copyOf(source);
     copy.nlink = 1;
     copy.linked = false;
+    copy.immutable = false;
+    copy.appendOnly = false;
     copy.realm = realm;
     return copy;
   }
@@ -512,6 +592,8 @@ function copyFields(source: ModelInode, copy: ModelInode): void {
   const { mode, uid, gid, nlink, atime, mtime, ctime, btime, target, linked, linksBelow } = source;
   Object.assign(copy, { mode, uid, gid, nlink, atime, mtime, ctime, btime, target });
   Object.assign(copy, { linked, linksBelow });
+  const { immutable, appendOnly, guardedBelow } = source;
+  Object.assign(copy, { immutable, appendOnly, guardedBelow });
   copy.data = source.data.copy();
   for (const [name, value] of source.extended) copy.extended.set(name, value);
 }

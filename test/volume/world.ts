@@ -8,6 +8,7 @@ import type { Device } from '../../src/device/index.ts';
 import {
   AllocateMode,
   AttributeMask,
+  InodeFlag,
   InodeKind,
   type Mutation,
   RenameFlag,
@@ -357,6 +358,20 @@ export class World {
     });
   }
 
+  setFlags(
+    inode: ModelInode,
+    place: Place | undefined,
+    flags: { immutable: boolean; appendOnly: boolean },
+  ): void {
+    const time = this.#tick();
+    const target = this.hold(inode, place);
+    const bits =
+      (flags.immutable ? InodeFlag.IMMUTABLE : 0) | (flags.appendOnly ? InodeFlag.APPEND : 0);
+    const rest = { target: target.id, flags: bits, project: 0, time };
+    const verdict = this.model.setFlags(inode, place?.directory, flags, time.sec);
+    this.#apply([target], verdict, { type: 'setflags', ...rest });
+  }
+
   setExtended(inode: ModelInode, place: Place, name: string, value: Uint8Array | undefined): void {
     const time = this.#tick();
     const target = this.hold(inode, place);
@@ -457,7 +472,9 @@ export class World {
     // Bytes that are in an inode are nobody's to share; the model does not know which are.
     this.commit();
     const inline = source.inline.length + target.inline.length > 0;
-    const verdict = readOnly ? 'EROFS' : inline ? 'ENOTSUP' : () => {};
+    const allowed = inline ? 'ENOTSUP' : () => {};
+    const kept = to.inode.immutable ? 'EPERM' : allowed;
+    const verdict = readOnly ? 'EROFS' : kept;
     const record: Mutation = { type: 'dedupe', ...ids, ...range, time };
     const result = this.#apply([source, target], verdict, record, () => {});
     if (result !== undefined) expect(result).toEqual({ bytes, differs: bytes < range.length });
