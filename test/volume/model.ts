@@ -130,7 +130,7 @@ export class Model {
     if (refusal !== undefined) return refusal;
     if (target.realm.readOnly) return 'EROFS';
     if (target.guarded || target.isDirectory) return 'EPERM';
-    if (target.nlink === 0 && !target.linkable) return 'ENOENT';
+    if (this.orphans.has(target) && !target.linkable) return 'ENOENT';
     const { realm } = place.directory;
     if (target.linkable && target.realm.scope !== realm.scope) return 'EXDEV';
     if (!target.linkable && target.realm !== realm) return 'EXDEV';
