@@ -1,4 +1,5 @@
 /** Changes: each that the API can make, on a small volume where it has something to copy. */
+import { constants } from '../../src/api/index.ts';
 import { MIB } from '../../src/base/index.ts';
 import { timeFromMs } from '../../src/format/index.ts';
 import { Random } from '../../src/testing/index.ts';
@@ -114,6 +115,19 @@ export const CHANGES: Readonly<Record<string, Change>> = {
   },
   'rename over a file': { run: ({ fs }) => fs.renameSync('/d/large', '/same') },
   'rename a directory': { run: ({ fs }) => fs.renameSync('/clone/e', '/clone/moved') },
+  exchange: { run: (volume) => volume.exchangeSync('/clone/large', '/clone/e') },
+  'exchange between clones': { run: (volume) => volume.exchangeSync('/clone/large', '/d/inline') },
+  'make a file and then name it': {
+    run: (volume) => {
+      const fd = volume.fs.openSync('/clone', constants.O_TMPFILE | constants.O_RDWR);
+      try {
+        volume.linkFileSync(fd, '/clone/e/new');
+      } finally {
+        volume.fs.closeSync(fd);
+      }
+    },
+  },
+  'set flags': { run: (volume) => volume.setFlagsSync('/clone/e', { noDump: true }) },
   'change a mode': { run: ({ fs }) => fs.chmodSync('/clone/e', 0o700) },
   'change times': { run: ({ fs }) => fs.utimesSync('/clone/large', 5, 6) },
   'write to a new place': write('/d/odd', 10_000, 12_288),
