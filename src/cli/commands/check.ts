@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type CheckReport, check, exitStatus, repair } from '../../check/index.ts';
+import { seemsMounted } from '../../fuse/index.ts';
 import { addCommand, type CommonOptions } from '../command.ts';
 import { doing, Fault } from '../faults.ts';
 import { withDevice } from '../images.ts';
@@ -42,9 +43,8 @@ export function addCheck(program: Command, terminal: Terminal): void {
         await repairImage(image, options, terminal);
         return;
       }
-      const report = await doing(`check ${image}`, () =>
-        checkImage(image, options, terminal),
-      ).catch(hintAtScrub);
+      const work = doing(`check ${image}`, () => checkImage(image, options, terminal));
+      const report = await work.catch((error: unknown) => hintAtScrub(image, error));
       if (options.json) await terminal.json({ image, ...reportJson(report) });
       else await print(image, report, terminal);
       terminal.status = exitStatus(report);
@@ -52,8 +52,8 @@ export function addCheck(program: Command, terminal: Terminal): void {
 }
 
 /** What is mounted is somebody's own; but it can be verified. */
-function hintAtScrub(error: unknown): never {
-  if (!(error instanceof Fault) || error.code !== 'EBUSY') throw error;
+function hintAtScrub(image: string, error: unknown): never {
+  if (!(error instanceof Fault) || error.code !== 'EBUSY' || !seemsMounted(image)) throw error;
   const hint = 'ramet scrub verifies a volume that is mounted';
   throw new Fault(`${error.message}; ${hint}`, { code: 'EBUSY', status: error.status });
 }

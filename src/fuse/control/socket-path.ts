@@ -24,6 +24,17 @@ function nameFor(image: string): string {
   return `.ramet-${createHash('sha256').update(name).digest('hex').slice(0, 40)}.sock`;
 }
 
+/** True if somebody seems to have an image mounted; the lock knows for certain. */
+export function seemsMounted(image: string): boolean {
+  try {
+    const place = new SocketPlace(image);
+    place.close();
+    return place.isOurs;
+  } catch {
+    return false;
+  }
+}
+
 /** A socket's place, with a short address as long as it is not closed. */
 export class SocketPlace {
   readonly path: string;
