@@ -27,55 +27,81 @@ function steady(text: string): string {
     .replace(/[\d.]+ [KM]iB (free|verified|given back|on the disk)/gu, 'SIZE $1');
 }
 
+/** A command for each line; `I` is the image, the same on both sides. */
+const LINES = [
+  'ls I',
+  'ls -lR I:/src',
+  'ls I:/none',
+  'cat I:/src/main.c',
+  'cat I:/src --json',
+  'put ~/in I:/src/in',
+  'put ~/in I:/src -n',
+  'mkdir -p I:/a/b/c',
+  'mkdir I:/a',
+  'mv I:/src/in /a/b',
+  'clone I:/src /src-2',
+  'clone I:/src /src-2',
+  'clone I:/src /box --count 3',
+  'snapshot I monday',
+  'snapshot I spare --writable',
+  'snapshot I',
+  'put ~/in I:/src/main.c',
+  'diff I@monday:/src I:/src',
+  'cat I@monday:/src/main.c',
+  'cat I@none:/src/main.c',
+  'rm I@spare:/src/main.c',
+  'ls I@spare:/src',
+  'rm I@monday:/src/main.c',
+  'clone I@monday:/src /src-monday',
+  'snapshot I spare --delete',
+  'snapshot I spare --delete',
+  'space I:/src-2',
+  'extents I:/big',
+  'extents I:/big --json',
+  'rm -r I:/a',
+  'rm -r I',
+  'rm I:/src',
+  'info I',
+  'import ~/tree I:/tree',
+  'import ~/tree I:/tree',
+  'export I:/tree ~/out-S',
+  'resize I 100MiB',
+  'resize I 1MiB --json',
+  'trim I --minimum 1k',
+  'defrag I',
+  'scrub I',
+  'scrub I --no-repair --json',
+  'ls -R I',
+];
+
+/** Commands that want the image to themselves say who has it. */
+async function refused(rig: Rig): Promise<void> {
+  const image = '~/served/w.img';
+  const lines = [
+    ['check', image],
+    ['check', '--repair', image],
+    ['create', image, '--force'],
+    ['dump', image, '0'],
+    ['trace', `${image}:/big`],
+  ];
+  for (const line of lines) {
+    const said = await rig.fails(...line);
+    expect(said).toMatch(/in use by process \d+ \(node fuse-worker\.js mount .*\(EBUSY\)/u);
+    const hint = 'ramet scrub verifies a volume that is mounted';
+    expect([line, said.includes(hint)]).toEqual([line, line.join() === `check,${image}`]);
+  }
+}
+
+async function run(rig: Rig, line: string, side: string): Promise<Partial<Outcome>> {
+  const words = line.replaceAll('-S', `-${side}`).split(' ');
+  const args = words.map((word) => word.replace(/^I(?=$|[:@])/u, `~/${side}/w.img`));
+  const { status, stdout, stderr } = await rig.run(args);
+  const same = (text: string): string => steady(text.replaceAll(side, 'SIDE'));
+  return { status, stdout: same(stdout), stderr: same(stderr) };
+}
+
 describeMounts('commands', () => {
   const rig = new Rig();
-
-  /** A command for each line; `I` is the image, the same on both sides. */
-  const LINES = [
-    'ls I',
-    'ls -lR I:/src',
-    'ls I:/none',
-    'cat I:/src/main.c',
-    'cat I:/src --json',
-    'put ~/in I:/src/in',
-    'put ~/in I:/src -n',
-    'mkdir -p I:/a/b/c',
-    'mkdir I:/a',
-    'mv I:/src/in /a/b',
-    'clone I:/src /src-2',
-    'clone I:/src /src-2',
-    'clone I:/src /box --count 3',
-    'snapshot I monday',
-    'snapshot I spare --writable',
-    'snapshot I',
-    'put ~/in I:/src/main.c',
-    'diff I@monday:/src I:/src',
-    'cat I@monday:/src/main.c',
-    'cat I@none:/src/main.c',
-    'rm I@spare:/src/main.c',
-    'ls I@spare:/src',
-    'rm I@monday:/src/main.c',
-    'clone I@monday:/src /src-monday',
-    'snapshot I spare --delete',
-    'snapshot I spare --delete',
-    'space I:/src-2',
-    'extents I:/big',
-    'extents I:/big --json',
-    'rm -r I:/a',
-    'rm -r I',
-    'rm I:/src',
-    'info I',
-    'import ~/tree I:/tree',
-    'import ~/tree I:/tree',
-    'export I:/tree ~/out-S',
-    'resize I 100MiB',
-    'resize I 1MiB --json',
-    'trim I --minimum 1k',
-    'defrag I',
-    'scrub I',
-    'scrub I --no-repair --json',
-    'ls -R I',
-  ];
 
   it('say and do the same as where nothing is mounted', { timeout: 120_000 }, async () => {
     mkdirSync(rig.path('tree/d'), { recursive: true });
@@ -93,43 +119,17 @@ describeMounts('commands', () => {
     expect(stderr).toBe('');
     try {
       for (const line of LINES) {
-        const [plain, served] = [await run(line, 'plain'), await run(line, 'served')];
+        const [plain, served] = [await run(rig, line, 'plain'), await run(rig, line, 'served')];
         expect({ line, ...served }).toEqual({ line, ...plain });
       }
-      await refused();
+      await refused(rig);
     } finally {
       expect(ramet('umount', rig.path('mnt')).stderr).toBe('');
     }
-    const listing = await run('ls -R I', 'plain');
-    expect(await run('ls -R I', 'served')).toEqual(listing);
+    const listing = await run(rig, 'ls -R I', 'plain');
+    expect(await run(rig, 'ls -R I', 'served')).toEqual(listing);
     expect(await rig.ok('check', '~/served/w.img')).toContain(': clean;');
   });
-
-  /** Commands that want the image to themselves say who has it. */
-  async function refused(): Promise<void> {
-    const image = '~/served/w.img';
-    const lines = [
-      ['check', image],
-      ['check', '--repair', image],
-      ['create', image, '--force'],
-      ['dump', image, '0'],
-      ['trace', `${image}:/big`],
-    ];
-    for (const line of lines) {
-      const said = await rig.fails(...line);
-      expect(said).toMatch(/in use by process \d+ \(node fuse-worker\.js mount .*\(EBUSY\)/u);
-      const hint = 'ramet scrub verifies a volume that is mounted';
-      expect([line, said.includes(hint)]).toEqual([line, line.join() === `check,${image}`]);
-    }
-  }
-
-  async function run(line: string, side: string): Promise<Partial<Outcome>> {
-    const words = line.replaceAll('-S', `-${side}`).split(' ');
-    const args = words.map((word) => word.replace(/^I(?=$|[:@])/u, `~/${side}/w.img`));
-    const { status, stdout, stderr } = await rig.run(args);
-    const same = (text: string): string => steady(text.replaceAll(side, 'SIDE'));
-    return { status, stdout: same(stdout), stderr: same(stderr) };
-  }
 });
 
 describeMounts('a program on the mount', () => {
