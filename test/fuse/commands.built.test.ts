@@ -14,6 +14,7 @@ import { type Outcome, Rig } from '../cli/rig.ts';
 import { describeMounts, Mounted, ramet } from './mounted.ts';
 
 const LONG = process.env['RAMET_LONG'] === '1';
+const SLOW = { timeout: 120_000 };
 
 /** What differs from run to run: times, identities, sizes of metadata, places. */
 function steady(text: string): string {
@@ -103,7 +104,7 @@ async function run(rig: Rig, line: string, side: string): Promise<Partial<Outcom
 describeMounts('commands', () => {
   const rig = new Rig();
 
-  it('say and do the same as where nothing is mounted', { timeout: 120_000 }, async () => {
+  it('say and do the same as where nothing is mounted', SLOW, async () => {
     mkdirSync(rig.path('tree/d'), { recursive: true });
     writeFileSync(rig.path('tree/d/f'), 'data'.repeat(5000));
     writeFileSync(rig.path('in'), 'int main;\n');
@@ -220,7 +221,7 @@ describeMounts('a clone', () => {
   it.each([
     ['', []],
     [', with -o writeback', ['-o', 'writeback']],
-  ])('has what a program wrote before, which has the files open%s', async (_, options) => {
+  ])('has what a program wrote before, which has the files open%s', SLOW, async (_, options) => {
     using mounted = Mounted.start(...options);
     mounted.sh('mkdir d');
     const writer = spawn('python3', ['-c', WRITER], { cwd: mounted.path });
@@ -267,7 +268,7 @@ describeMounts('the socket of a mount', () => {
     expect(mounted.check()).toContain('clean');
   });
 
-  it('serves several clients and the kernel at once', { timeout: 120_000 }, async () => {
+  it('serves several clients and the kernel at once', SLOW, async () => {
     using mounted = Mounted.start();
     const { image, folder } = mounted;
     mkdirSync(`${folder}/tree`);
