@@ -157,7 +157,13 @@ export const Ioctl = {
 } as const;
 
 /** Flags of files, as FS_IOC_GETFLAGS has them. */
-export const FlagBit = { IMMUTABLE: 0x10, APPEND: 0x20, NODUMP: 0x40, NOATIME: 0x80 } as const;
+export const FlagBit = {
+  IMMUTABLE: 0x10,
+  APPEND: 0x20,
+  NODUMP: 0x40,
+  NOATIME: 0x80,
+  NOCOW: 0x800000,
+} as const;
 
 /** The same, as FS_IOC_FSGETXATTR has them. */
 export const XflagBit = {

@@ -95,6 +95,14 @@ describeMounts('flags of inodes', () => {
     ]);
   });
 
+  it('have C for what is overwritten in place, and inherit it', () => {
+    using mounted = Mounted.start();
+    mounted.sh('mkdir d; chattr +C d; touch d/new; touch old; chattr +C old; chattr +d old');
+    expect(mounted.sh('lsattr -d d d/new old').replaceAll('-', '')).toBe('C d\nC d/new\ndC old');
+    mounted.umount();
+    expect(mounted.check()).toContain('clean');
+  });
+
   it('let programs append, with the writeback cache too', () => {
     for (const options of [[], ['-o', 'writeback']]) {
       using mounted = Mounted.start(...options);

@@ -19,6 +19,7 @@ const FLAGS: Bits = [
   [FlagBit.APPEND, InodeFlag.APPEND],
   [FlagBit.NODUMP, InodeFlag.NODUMP],
   [FlagBit.NOATIME, InodeFlag.NOATIME],
+  [FlagBit.NOCOW, InodeFlag.INPLACE],
 ];
 
 const XFLAGS: Bits = [
@@ -133,7 +134,10 @@ function setXattr(served: Served, message: Message, vnode: Vnode): Answer {
     throw new FilesystemError('ENOTSUP', `Cannot give one file extents of ${wanted} bytes`);
   }
   const bit = XflagBit.EXTSIZE | XflagBit.EXTSZINHERIT;
-  return change(served, message, vnode, ours(XFLAGS, word(at.xflags) & ~bit), word(at.projid));
+  // What these words have no bit for stays as it is.
+  const rest = vnode.flags & InodeFlag.INPLACE;
+  const flags = ours(XFLAGS, word(at.xflags) & ~bit) | rest;
+  return change(served, message, vnode, flags, word(at.projid));
 }
 
 function extentSize({ engine }: Served): number {
