@@ -21,6 +21,7 @@ import {
   COPY_FILE_RANGE_IN,
   COPY_FILE_RANGE_OUT,
   FALLOCATE_IN,
+  FSYNC_IN,
   LSEEK_IN,
   LSEEK_OUT,
   OPEN_OUT,
@@ -95,9 +96,13 @@ function* dropPrivileges(served: Served, message: Message, vnode: Vnode): Proced
 }
 
 /** Of a directory too: names and attributes come with the file. */
+/** Set for fdatasync. */
+const DATA_ONLY = 1;
+
 export function* fsync(served: Served, message: Message): Procedure<number> {
   const vnode = served.vnode(message);
-  if (!served.readOnly) yield* run(new Fsync(served.engine, vnode));
+  const dataOnly = (message.u32(FSYNC_IN.at.fsync_flags) & DATA_ONLY) !== 0;
+  if (!served.readOnly) yield* run(new Fsync(served.engine, vnode, dataOnly));
   return 0;
 }
 
