@@ -29,8 +29,8 @@ import { forEachRoot } from './roots.ts';
 import { LINKS_AT, Realm, type Vnode } from './vnode.ts';
 
 /**
- * Flags that a cloned directory has too, as all inodes below it. A cloned file is a new one, but for
- * what its blocks depend on.
+ * Flags that a cloned directory has too, as all inodes below it. A cloned file is a new one, but
+ * for what its blocks depend on.
  */
 const KEPT_FLAGS = SETTABLE_FLAGS | InodeFlag.HAS_LINKS_BELOW | InodeFlag.GUARDED_BELOW;
 

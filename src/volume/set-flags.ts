@@ -1,7 +1,7 @@
 /**
  * Flags of inodes: what chattr(1) sets. IMMUTABLE and APPEND keep an inode as it is; every change
- * looks at them ({@link checkMutable}), and only this one can take them away. INPLACE changes nothing
- * of what is there: blocks keep the checksums that they have until they are overwritten.
+ * looks at them ({@link checkMutable}), and only this one can take them away. INPLACE changes
+ * nothing of what is there: blocks keep the checksums that they have until they are overwritten.
  */
 import { FilesystemError, type Plan } from '../base/index.ts';
 import {
