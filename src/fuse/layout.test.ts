@@ -22,6 +22,8 @@ const SIZES: Readonly<Record<string, number>> = {
   FORGET_IN: 8,
   BATCH_FORGET_IN: 8,
   FORGET_ONE: 16,
+  FSTRIM_RANGE: 24,
+  FSXATTR: 28,
   GETATTR_IN: 16,
   SETATTR_IN: 88,
   STATX_IN: 24,

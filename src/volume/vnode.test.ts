@@ -12,7 +12,8 @@ it('a renewed vnode is as a new one', () => {
   const fresh = new Vnode(7, pool, ops);
   const used = new Vnode(1, pool, ops);
   const fields = used as unknown as Record<string, unknown>;
-  const kept = ['pool', 'ops', 'lock', 'cowLock', 'slots', 'firstFolio', 'folioCount', 'unlogged'];
+  const pools = ['pool', 'ops', 'lock', 'cowLock', 'overwriting'];
+  const kept = [...pools, 'slots', 'firstFolio', 'folioCount', 'unlogged'];
   for (const name of Object.keys(used)) if (!kept.includes(name)) fields[name] = 'of another inode';
   used.slots.fill(9);
   expect({ ...used.renew(7) }).toEqual({ ...fresh });

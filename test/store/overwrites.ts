@@ -76,7 +76,7 @@ export function overwritten(
   const world = new World(tape, { groupBlocks: 256, logBlocks: 8, cacheBytes: 2 * MIB });
   world.mayBeFull = true;
   prepare(world.rig.engine);
-  const weights = { remount: 0, open: 0 };
+  const weights = { remount: 0, open: 0, tmpfile: 0 };
   const history = new History(world, { random, sizeMax: 40 * KIB, weights });
   const found: string[] = [];
   let rootCount = 2;
