@@ -129,6 +129,16 @@ export class IntentLog {
     this.moved = moved;
   }
 
+  /** Blocks from the first frame that a mount would replay to where the next one goes. */
+  get used(): number {
+    return (this.#head - this.#tail + this.#blocks) % this.#blocks;
+  }
+
+  /** As many as there can be of these. */
+  get size(): number {
+    return Math.min(this.#blocks - 1, REPLAY_MAX / BLOCK_SIZE);
+  }
+
   /** False if what is told is dropped. */
   get isKeeping(): boolean {
     return !this.#open.lost;
@@ -279,8 +289,7 @@ export class IntentLog {
   /** Where `count` blocks go; undefined if there is no place, or if a mount would take too long. */
   #place(count: number): number | undefined {
     const [head, tail, blocks] = [this.#head, this.#tail, this.#blocks];
-    const used = (head - tail + blocks) % blocks;
-    if (used + count > Math.min(blocks - 1, REPLAY_MAX / BLOCK_SIZE)) return undefined;
+    if (this.used + count > this.size) return undefined;
     if (head < tail) return head + count < tail ? head : undefined;
     if (head + count <= blocks && (head + count) % blocks !== tail) return head;
     return count < tail ? 0 : undefined;
