@@ -5,5 +5,7 @@
  * mount.ts and worker.ts the two threads of a mount, control/ what others than the kernel may ask.
  */
 export { type OpenVolume, RemoteVolume } from './control/remote.ts';
+export type { MountReport } from './control/report.ts';
 export { seemsMounted } from './control/socket-path.ts';
+export { BUCKETS, percentile } from './latency.ts';
 export { type MountOptions, mountVolume, remount, ServedMount, unmount } from './mount.ts';

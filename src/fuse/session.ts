@@ -18,6 +18,7 @@ import type { Opaque } from './layout.ts';
 import { Message, NO_REPLY } from './message.ts';
 import { negotiate } from './negotiate.ts';
 import { OPERATIONS } from './operations/index.ts';
+import { RequestCounts } from './request-counts.ts';
 import type { Served } from './served.ts';
 import {
   BATCH_FORGET_IN,
@@ -37,10 +38,13 @@ export interface SessionOptions {
   readonly send: (message: Message, length: number) => void;
   /** Told of what is a mistake of this program, once it was answered with `EIO`. */
   readonly onBroken?: (error: unknown) => void;
+  /** Milliseconds since some moment, for the times of requests. */
+  readonly now?: () => number;
 }
 
 export class Session {
   readonly served: Served;
+  readonly counts: RequestCounts;
   readonly #driver: Driver;
   readonly #async: boolean;
   readonly #send: (message: Message, length: number) => void;
@@ -53,8 +57,10 @@ export class Session {
   /** The kernel has said that it is done. */
   ended = false;
 
-  constructor({ served, driver, async, send, onBroken }: SessionOptions) {
+  constructor({ served, driver, async, send, onBroken, now }: SessionOptions) {
     this.served = served;
+    const { blocks } = served.engine.store;
+    this.counts = new RequestCounts({ blocks, now: now ?? (() => performance.now()) });
     this.#driver = driver;
     this.#async = async;
     this.#send = send;
@@ -73,6 +79,7 @@ export class Session {
    */
   handle(message: Message, length: number): Promise<void> | undefined {
     if (!message.accept(length)) return undefined;
+    this.counts.begin();
     let answer: number | Procedure<number>;
     try {
       answer = message.open() ? this.#dispatch(message) : -ERRNO.EINVAL[0];
@@ -84,6 +91,7 @@ export class Session {
       answer = this.#refusal(error);
     }
     this.#answer(message, answer);
+    this.counts.end(message, answer);
     return undefined;
   }
 
@@ -202,6 +210,7 @@ export class Session {
   }
 
   async #fly(message: Message, procedure: Procedure<number>): Promise<void> {
+    const { started } = this.counts;
     const controller = new AbortController();
     const key = flightKey(message.uniqueLow, message.uniqueHigh);
     this.#flights.set(key, controller);
@@ -213,6 +222,7 @@ export class Session {
     }
     this.#flights.delete(key);
     this.#answer(message, answer);
+    this.counts.end(message, answer, started);
   }
 
   /** The negative errno of an error; what no caller has to expect is told. */

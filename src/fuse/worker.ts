@@ -80,7 +80,7 @@ async function serveVolume(
     shared,
     now: () => performance.now(),
   });
-  const desk = deskPort === undefined ? undefined : new Desk(volume, served.nodes, deskPort);
+  const desk = deskPort === undefined ? undefined : new Desk(volume, session, deskPort);
   const between = new Between(message, upkeep, desk, shared);
   for (;;) {
     const others = serve(session, transport, message, between.requests);

@@ -15,6 +15,7 @@ import { ControlServer } from '../../src/fuse/control/server.ts';
 import { SocketPlace } from '../../src/fuse/control/socket-path.ts';
 import type { Stale } from '../../src/fuse/control/stale.ts';
 import { NodeTable } from '../../src/fuse/node-table.ts';
+import { RequestCounts } from '../../src/fuse/request-counts.ts';
 
 /** A client that says what it likes. */
 export class Client {
@@ -73,6 +74,7 @@ export class DeskRig {
   readonly image: string = join(this.folder, 'a.img');
   readonly volume: ServedVolume;
   readonly nodes: NodeTable;
+  readonly counts: RequestCounts;
   readonly desk: Desk;
   /** What the kernel would have been told. */
   readonly stale: Stale[] = [];
@@ -89,7 +91,8 @@ export class DeskRig {
     this.nodes = new NodeTable(engine, engine.live);
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.desk = new Desk(this.volume, this.nodes, port2);
+    this.counts = new RequestCounts({ blocks: engine.store.blocks, now: () => 0 });
+    this.desk = new Desk(this.volume, { served: this, counts: this.counts }, port2);
   }
 
   static async start(): Promise<DeskRig> {

@@ -10,7 +10,9 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { ServedVolume } from '../../api/node/index.ts';
 import type { NodeTable } from '../node-table.ts';
+import type { RequestCounts } from '../request-counts.ts';
 import { Guest } from './guest.ts';
+import { reportOf } from './report.ts';
 import { type Stale, StaleWatch } from './stale.ts';
 
 /** To the thread that has the volume. */
@@ -34,22 +36,30 @@ export interface FromDesk {
   readonly again: 'now' | 'soon' | 'never';
 }
 
+/** What is served beside clients: the kernel's requests, or what stands for them. */
+export interface Watched {
+  readonly served: { readonly nodes: NodeTable };
+  readonly counts: RequestCounts;
+}
+
 const SLICE_MS = 5;
 /** A round of the event loop that is shorter has done nothing: calls wait for the clock. */
 const IDLE_MS = 0.05;
 
 export class Desk {
   readonly #served: ServedVolume;
+  readonly #counts: RequestCounts;
   readonly #port: MessagePort;
   readonly #watch: StaleWatch;
   readonly #guests = new Map<number, Guest>();
   #replies: Reply[] = [];
   #taken: number[] = [];
 
-  constructor(served: ServedVolume, nodes: NodeTable, port: MessagePort) {
-    this.#served = served;
+  constructor(volume: ServedVolume, { served, counts }: Watched, port: MessagePort) {
+    this.#served = volume;
+    this.#counts = counts;
     this.#port = port;
-    this.#watch = new StaleWatch(served.parts.engine, nodes);
+    this.#watch = new StaleWatch(volume.parts.engine, served.nodes);
   }
 
   /** True if there are calls that take their time. */
@@ -93,7 +103,12 @@ export class Desk {
       const send = (frame: Uint8Array<ArrayBuffer>, isProgress: boolean): void => {
         this.#replies.push({ client, frame, isProgress });
       };
-      guest = new Guest(this.#served, send, () => this.#forget(client));
+      guest = new Guest({
+        served: this.#served,
+        send,
+        report: () => reportOf(this.#served.parts.engine, this.#counts),
+        ended: () => this.#forget(client),
+      });
       this.#guests.set(client, guest);
     }
     return guest;

@@ -22,6 +22,7 @@ import {
   type Welcome,
 } from './calls.ts';
 import { decodeFrame, encodeFrame, REQUEST_MAX } from './frame.ts';
+import type { MountReport } from './report.ts';
 
 /** A comparison that is asked for its differences batch by batch. */
 interface Diff {
@@ -33,13 +34,22 @@ interface Diff {
 type Sender = (frame: Uint8Array<ArrayBuffer>, isProgress: boolean) => void;
 type AnyCall = (...args: unknown[]) => unknown;
 
+export interface GuestOptions {
+  readonly served: ServedVolume;
+  readonly send: Sender;
+  /** How the mount is doing. */
+  readonly report: () => MountReport;
+  /** Told when a call that took its time has ended. */
+  readonly ended: () => void;
+}
+
 /** Of a user or group, or of permission bits. */
 const NUMBER_MAX = 0xffffffff;
 
 export class Guest {
   readonly #served: ServedVolume;
   readonly #send: Sender;
-  /** Told when a call that took its time has ended. */
+  readonly #report: () => MountReport;
   readonly #ended: () => void;
   #volume: Volume | undefined;
   readonly #jobs = new Map<number, AbortController>();
@@ -49,9 +59,10 @@ export class Guest {
   #nextHandle = 1;
   #gone = false;
 
-  constructor(served: ServedVolume, send: Sender, ended: () => void) {
+  constructor({ served, send, report, ended }: GuestOptions) {
     this.#served = served;
     this.#send = send;
+    this.#report = report;
     this.#ended = ended;
   }
 
@@ -138,6 +149,8 @@ export class Guest {
       case 'endDiff':
         void this.#diffs.get(args[0] as number)?.changes.return(undefined);
         return this.#diffs.delete(args[0] as number);
+      case 'report':
+        return this.#report();
       case 'superblocks': {
         const bytes = new Uint8Array(SUPERBLOCKS * BLOCK_SIZE);
         void this.#served.parts.device.read(0, bytes);

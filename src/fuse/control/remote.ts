@@ -25,6 +25,7 @@ import { constants } from '../../api/index.ts';
 import { type ChangeBatch, type Hello, PROTOCOL, type Welcome } from './calls.ts';
 import { FrameFlag, REQUEST_MAX } from './frame.ts';
 import { Line } from './line.ts';
+import type { MountReport } from './report.ts';
 
 /** What a volume can do wherever it is. */
 export type OpenVolume = Pick<
@@ -66,17 +67,18 @@ export class RemoteVolume implements OpenVolume {
 
   /**
    * The volume of an image that is mounted; undefined if it is not, or only to be read. What
-   * programs have written to the mount by now is in it.
+   * programs have written to the mount by now is in it, unless `flags` ask for less.
    */
   static async open(
     image: string,
     user: Omit<Hello, 'protocol'>,
+    flags: number = FrameFlag.SETTLE,
   ): Promise<RemoteVolume | undefined> {
     const line = await Line.open(image);
     if (line === undefined) return undefined;
     try {
       const hello: Hello = { protocol: PROTOCOL, ...user };
-      const welcome = line.callSync('hello', [hello], FrameFlag.SETTLE);
+      const welcome = line.callSync('hello', [hello], flags);
       return new RemoteVolume(line, welcome as Welcome);
     } catch (error) {
       line.close();
@@ -175,6 +177,11 @@ export class RemoteVolume implements OpenVolume {
 
   async sync(): Promise<void> {
     await this.#line.call('sync', []);
+  }
+
+  /** How its mount is doing. */
+  async report(): Promise<MountReport> {
+    return (await this.#line.call('report', [])) as MountReport;
   }
 
   /** The first blocks of its image. */
