@@ -86,6 +86,14 @@ export function filesOf(volume: OpenVolume, { snapshot }: Place): SyncFs {
   return snapshot === undefined ? volume.fs : volume.openSnapshotSync(snapshot).fs;
 }
 
+/**
+ * Whoever has an image mounted; undefined if there is nobody who can be asked. What the kernel holds
+ * back of programs' data stays where it is.
+ */
+export async function openMounted(image: string): Promise<RemoteVolume | undefined> {
+  return await RemoteVolume.open(image, { ...owner(), umask: process.umask() }, 0);
+}
+
 function openDevice(image: string, write: boolean): FileDevice {
   try {
     return FileDevice.open(image, { readOnly: !write });

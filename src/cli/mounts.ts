@@ -14,6 +14,8 @@ export interface MountPoint {
   /** Directory below the source that is the root of the mount; `/` unless it is a bind mount. */
   readonly root: string;
   readonly directory: string;
+  /** Nobody can write to it, at any mount point: the server or the kernel was told so. */
+  readonly readOnly: boolean;
 }
 
 /** A path on a mount, and where it leads from the root of the mount. */
@@ -40,6 +42,11 @@ export function mountAt(directory: string): MountPoint | undefined {
   return line !== undefined && isOurs(line) ? line : undefined;
 }
 
+/** Everything that is mounted by a server of ours. */
+export function ourMounts(): MountPoint[] {
+  return readMounts().filter(isOurs);
+}
+
 function isOurs({ type }: Line): boolean {
   return type === 'fuse.ramet';
 }
@@ -55,10 +62,12 @@ function readMounts(): Line[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const [, , , root, directory] = before.split(' ');
-    const [type, source] = after.split(' ');
+    const [type, source, options = ''] = after.split(' ');
     if (root === undefined || directory === undefined) return [];
     if (type === undefined || source === undefined) return [];
-    return [{ type, source: plain(source), root: plain(root), directory: plain(directory) }];
+    const readOnly = options.split(',').includes('ro');
+    const [at, from] = [plain(directory), plain(source)];
+    return [{ type, source: from, root: plain(root), directory: at, readOnly }];
   });
 }
 

@@ -10,11 +10,11 @@
  * P2. What follows the last `@` of the file's name is a snapshot, unless a file has the whole name.
  * P3. Without `:/`, what lies on a mount of ours is a place there, never an image.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Locator } from '../api/index.ts';
 import { usageFault } from './faults.ts';
-import { findMount, type MountPoint } from './mounts.ts';
+import { findMount, type MountPoint, ourMounts } from './mounts.ts';
 import { escapeControls } from './names.ts';
 
 export interface Place {
@@ -54,6 +54,20 @@ function placeOnMount(text: string): Place | undefined {
 /** What is mounted at a mount point. */
 export function placeOfMount({ source }: MountPoint): Place {
   return parseText(source);
+}
+
+/** Where an image is mounted; undefined if it is not, or if it cannot be seen from here. */
+export function mountOf(image: string): MountPoint | undefined {
+  let real: string;
+  try {
+    real = realpathSync(image);
+  } catch {
+    return undefined;
+  }
+  return ourMounts().findLast((mount) => {
+    const { image: mounted } = placeOfMount(mount);
+    return existsSync(mounted) && realpathSync(mounted) === real;
+  });
 }
 
 function parseText(text: string): Place {

@@ -31,6 +31,7 @@ import { addRm } from './commands/rm.ts';
 import { addScrub } from './commands/scrub.ts';
 import { addSnapshot } from './commands/snapshot.ts';
 import { addSpace } from './commands/space.ts';
+import { addTop } from './commands/top.ts';
 import { addTrace } from './commands/trace.ts';
 import { addTrim } from './commands/trim.ts';
 import { addUmount } from './commands/umount.ts';
@@ -57,6 +58,7 @@ const COMMANDS = [
   addMount,
   addUmount,
   addInstallMountHelper,
+  addTop,
   addInfo,
   addResize,
   addTrim,

@@ -8,10 +8,15 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import pc from 'picocolors';
+import { LiveScreen } from './live-screen.ts';
 import { binaryOf } from './names.ts';
 import { DEFAULT_COLUMNS, Progress, type Unit } from './progress.ts';
 
-export type Screen = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+export type Screen = Writable & {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+};
 export type Keyboard = Readable & { readonly isTTY?: boolean };
 export type Paint = ReturnType<typeof pc.createColors>;
 
@@ -125,6 +130,12 @@ export class Terminal {
     const seen = this.#stderr.isTTY === true && this.#environment['TERM'] !== 'dumb';
     const paint = this.#stderrPaint;
     return new Progress(seen ? this.#stderr : undefined, { label, unit, paint });
+  }
+
+  /** The whole screen, to be drawn again and again; undefined if nobody looks at it. */
+  live(): LiveScreen | undefined {
+    const seen = this.isTTY && this.#environment['TERM'] !== 'dumb';
+    return seen ? new LiveScreen(this.#stdout, this.signal) : undefined;
   }
 
   /**
