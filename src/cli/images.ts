@@ -87,8 +87,8 @@ export function filesOf(volume: OpenVolume, { snapshot }: Place): SyncFs {
 }
 
 /**
- * Whoever has an image mounted; undefined if there is nobody who can be asked. What the kernel holds
- * back of programs' data stays where it is.
+ * Whoever has an image mounted; undefined if there is nobody who can be asked. Data that the kernel
+ * holds for programs stays where it is.
  */
 export async function openMounted(image: string): Promise<RemoteVolume | undefined> {
   return await RemoteVolume.open(image, { ...owner(), umask: process.umask() }, 0);

@@ -26,6 +26,21 @@ describe('IntentLog', () => {
     expect(log.seal().operation).toBe(1);
   });
 
+  it('is used by its frames, up to its size, until the root after them is durable', () => {
+    const log = newLog();
+    expect([log.used, log.size]).toEqual([0, 15]);
+    for (let blocks = 0; ; blocks++) {
+      expect(log.used).toBe(blocks);
+      log.append(record);
+      if (!log.canSeal) break;
+      log.seal();
+    }
+    expect(log.used).toBe(log.size);
+    close(log, 5);
+    log.committed(5 as Txg);
+    expect(log.used).toBe(0);
+  });
+
   it('has what follows a group with a frame in the next one', () => {
     const log = newLog();
     log.append(record);

@@ -31,6 +31,8 @@ export interface KernelOptions extends Partial<ServedOptions> {
   readonly device?: Device;
   readonly rig?: Rig;
   readonly async?: boolean;
+  /** The clock by which requests are timed. */
+  readonly clock?: () => number;
 }
 
 export interface Reply {
@@ -99,6 +101,7 @@ export class TestKernel {
       async: this.#async,
       send: ({ reply }, length) => this.#take(reply.subarray(0, length)),
       onBroken: (error) => this.broken.push(error),
+      now: options.clock ?? (() => 0),
     });
   }
 
