@@ -60,7 +60,7 @@ export class Session {
   constructor({ served, driver, async, send, onBroken, now }: SessionOptions) {
     this.served = served;
     const { blocks } = served.engine.store;
-    this.counts = new RequestCounts({ blocks, now: now ?? (() => performance.now()) });
+    this.counts = new RequestCounts({ blocks, now });
     this.#driver = driver;
     this.#async = async;
     this.#send = send;
