@@ -124,7 +124,9 @@ class Between {
     this.#atTurn = this.#requests;
     const turn = desk.turn(isQuiet);
     if (turn !== undefined) return turn.then(() => this.#upkeep.worked());
-    this.#upkeep.worked();
+    // Who watches keeps nothing from becoming durable, however often he looks (U1).
+    if (desk.onlyWatched) this.#upkeep.after(true);
+    else this.#upkeep.worked();
     return undefined;
   };
 }

@@ -106,6 +106,27 @@ describeMounts('top', () => {
     mounted.umount();
   });
 
+  it('keeps nothing from becoming durable, however often it looks', SLOW, async () => {
+    using mounted = Mounted.start();
+    const args = ['top', mounted.path, '--json', '--interval', '0.1', '--count', '30'];
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(child, 'close');
+    const seen: MountRates[] = [];
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (seen.length === 0) mounted.sh('echo x > f');
+      seen.push(JSON.parse(line) as MountRates);
+    }
+    await ended;
+    // Of a mount that somebody asks something of, that would be five seconds.
+    const [first, last] = [seen[0], seen.at(-1)] as [MountRates, MountRates];
+    expect(seen).toHaveLength(30);
+    expect(last.txg).toBeGreaterThan(first.txg);
+    expect(last).toMatchObject({ dirtyData: 0, dirtyNodes: 0 });
+    mounted.umount();
+  });
+
   it('ends when the mount does, and says so', SLOW, async () => {
     using mounted = Mounted.start();
     const args = [MAIN, 'top', mounted.path, '--interval', '0.2'];

@@ -54,6 +54,8 @@ export class Desk {
   readonly #guests = new Map<number, Guest>();
   #replies: Reply[] = [];
   #taken: number[] = [];
+  #onlyWatched = false;
+  #reports = 0;
 
   constructor(volume: ServedVolume, { served, counts }: Watched, port: MessagePort) {
     this.#served = volume;
@@ -66,6 +68,11 @@ export class Desk {
   get isBusy(): boolean {
     for (const { jobs } of this.#guests.values()) if (jobs > 0) return true;
     return false;
+  }
+
+  /** In the last turn clients asked for nothing but how the mount is doing. */
+  get onlyWatched(): boolean {
+    return this.#onlyWatched && !this.isBusy;
   }
 
   /** Clients have their turn. A promise, if it goes on beyond this turn of the event loop. */
@@ -84,8 +91,11 @@ export class Desk {
   }
 
   #takeAll(): void {
+    let messages = 0;
+    this.#reports = 0;
     for (let got = receiveMessageOnPort(this.#port); got; got = receiveMessageOnPort(this.#port)) {
       const message = got.message as ToDesk;
+      messages++;
       const { client } = message;
       if (message.type === 'gone') {
         this.#guests.get(client)?.leave();
@@ -95,6 +105,7 @@ export class Desk {
         this.#guest(client).take(message.frame);
       }
     }
+    this.#onlyWatched = messages > 0 && messages === this.#reports;
   }
 
   #guest(client: number): Guest {
@@ -106,7 +117,10 @@ export class Desk {
       guest = new Guest({
         served: this.#served,
         send,
-        report: () => reportOf(this.#served.parts.engine, this.#counts),
+        report: () => {
+          this.#reports++;
+          return reportOf(this.#served.parts.engine, this.#counts);
+        },
         ended: () => this.#forget(client),
       });
       this.#guests.set(client, guest);
