@@ -228,6 +228,8 @@ export class DirectWrite extends PlannedOperation<number> {
       newBlocks: count + (moved === undefined ? 0 : 1),
       newFolios: folios + taken,
     });
+    // A root that has fewer bytes of the last block takes those behind its end for zeros.
+    if (end > file.size) pool.ops.moving?.(file, file.size);
     const bytes = this.#bytes(range);
     const checksums = this.#sums(bytes, count);
     const ioends: Ioend[] = [];

@@ -121,6 +121,7 @@ export class Engine implements StoreClient {
       inodes.dropped(vnode);
       this.runs.release(vnode);
       overwrites.forget(vnode);
+      records.dropped(vnode);
     };
     store.blocks.relief = (asker) => this.#relieve(asker);
     store.client = this;

@@ -199,6 +199,12 @@ export class LogRecords {
     this.#store.log.append(modified(id, mtime, ctime));
   }
 
+  /** A vnode leaves memory, and may be another inode soon. One that was removed has no time. */
+  dropped(vnode: Vnode): void {
+    if (vnode.parent === undefined) this.#untold.delete(vnode);
+    else this.timed(vnode);
+  }
+
   /** The same of all files: the txg closes, or one of them may be shared. */
   timedAll(): void {
     for (const vnode of this.#untold) this.timed(vnode);
