@@ -132,8 +132,8 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
   #budget: number;
   /** Of each file that was dirty at the start: the folios that are still to be written. */
   readonly #sweeps: Map<IomapFile, Sweep> | undefined;
-  /** What was in flight at the start. */
-  #others: readonly InFlight[];
+  /** What was in flight at the start, and whoever has taken data of the sweeps since. */
+  #others: InFlight[];
   /** True once it has ended with an error: what it had chosen is dirty again. */
   failed = false;
   #written = 0;
@@ -192,6 +192,7 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
   #choose(plan: Plan): void {
     const { ops } = this.#pool;
     this.#choices = [];
+    this.#watch();
     if (this.#others.some(({ failed }) => failed)) this.#takeOver();
     let left = Math.min(BATCH_BLOCKS, this.#budget, this.#pool.dirtyLimit);
     let wanted = 0;
@@ -211,7 +212,10 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
     }
     // Files that somebody else is writing back are left to him, unless there is nothing else to do.
     if (this.#choices.length > 0) plan.after.length = 0;
-    else for (const other of this.#others) if (!other.done) plan.follow(other);
+    else
+      for (const other of this.#others) {
+        if (!other.done && other.touches(this.#only)) plan.follow(other);
+      }
     for (const choice of this.#choices) this.#planOverwrite(choice, plan);
     if (wanted > 0) ops.planPlace(wanted, plan);
   }
@@ -221,6 +225,19 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
     if (ops.overwrites?.(choice.file) !== true) return;
     for (const { first, count } of this.#runs(choice)) {
       ops.planOverwrite?.(choice.file, first * BLOCK_SIZE, count, plan);
+    }
+  }
+
+  /**
+   * What was dirty at the start may be in flight by now: another, who had to wait too, was first.
+   * Whoever waits himself has nothing in flight, so nobody waits for one who waits for him.
+   */
+  #watch(): void {
+    const sweeps = this.#sweeps;
+    if (sweeps === undefined) return;
+    for (const other of this.#pool.active) {
+      if (other === this || this.#others.includes(other)) continue;
+      if (other.touches((file) => sweeps.has(file))) this.#others.push(other);
     }
   }
 

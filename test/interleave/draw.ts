@@ -80,11 +80,23 @@ const DRAWERS: readonly Drawer[] = [
 
 const values = ({ at, length }: DrawnRange): [at: number, length: number] => [at, length];
 
+/** Those that meet data on its way to where it came from. */
+const OVERWRITERS: readonly Drawer[] = [
+  ...DRAWERS.slice(0, 7),
+  (random, name, tag) => operations.writing(name, ...values(either(random)), tag, 'direct'),
+  (_, name) => operations.syncing(name),
+  (_, name) => operations.writingBack(name),
+  (_, name) => operations.writingBack(name),
+  (_, name) => operations.syncing(name),
+  ...DRAWERS.slice(-10),
+];
+
 /** Operations on the file or its clone; what each of them writes is told apart. */
-export function drawOperations(random: Random, count: number): FileOperation[] {
+export function drawOperations(random: Random, count: number, inplace = false): FileOperation[] {
+  const drawers = inplace ? OVERWRITERS : DRAWERS;
   const drawn: FileOperation[] = [];
   while (drawn.length < count) {
-    const draw = random.pick(DRAWERS);
+    const draw = random.pick(drawers);
     drawn.push(draw(random, random.pick(['f', 'c'] as const), drawn.length + 1));
   }
   return drawn;

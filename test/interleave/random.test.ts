@@ -12,7 +12,9 @@ import { makeScene, type SceneTitle } from './scenes.ts';
 import { tell } from './schedules.ts';
 
 const scenes = new Map(
-  (['clean', 'dirty', 'cold'] as const).map((title) => [title, makeScene(title)] as const),
+  (['clean', 'dirty', 'cold', 'inplace'] as const).map(
+    (title) => [title, makeScene(title)] as const,
+  ),
 );
 
 const totals = { histories: 0, operations: 0, calls: 0, faults: 0 };
@@ -36,6 +38,16 @@ async function history(
 seeded('up to four operations at once', { count: 250 }, (random) => history(random, 4));
 
 seeded('up to eight operations at once', { count: 250 }, (random) => history(random, 8));
+
+seeded(
+  'up to eight operations at once on files that are overwritten in place',
+  { count: 100 },
+  async (random) => {
+    const scene = await (scenes.get('inplace') as ReturnType<typeof makeScene>);
+    const operations = drawOperations(random, random.between(2, 8), true);
+    await play({ scene, operations, path: new Path([], random.fork()), bursts: random.fork() });
+  },
+);
 
 seeded('up to six operations at once, and calls that fail', { count: 250 }, (random) => {
   const dice = random.fork();

@@ -33,14 +33,33 @@ const PREPARE = {
     await bench.open('f', 'c');
     bench.cool('all');
   },
+  /** The same, and both files may be overwritten in place. */
+  inplace: async (bench: Bench): Promise<void> => {
+    await bench.open('f', 'c');
+    for (let i = 0; i < 3; i++) {
+      for (const name of ['f', 'c'] as const) await rewrite(bench, name);
+      bench.volume.syncSync();
+    }
+    bench.cool('data');
+  },
 } as const;
+
+/** Who has not been written to is not known to be alone. */
+async function rewrite(bench: Bench, name: 'f' | 'c'): Promise<void> {
+  const bytes = new Uint8Array(B);
+  await bench.handle(name).read(bytes, 0, B, 0);
+  await bench.handle(name).write(bytes, 0, B, 0);
+}
 
 export type SceneTitle = keyof typeof PREPARE;
 
 export async function makeScene(title: SceneTitle): Promise<Scene> {
   const image = await plantImage((volume) => {
+    if (title === 'inplace') volume.setInplaceSync('/', true);
     volume.fs.writeFileSync('/f', inkOf(1, FILE_SIZE));
     volume.cloneSync('/f', '/c');
+    // All of it has an owner each.
+    if (title === 'inplace') volume.fs.writeFileSync('/c', inkOf(1, FILE_SIZE));
   });
   const prepare = PREPARE[title];
   const bench = new Bench(image);
