@@ -60,6 +60,8 @@ export class BufferPool {
   readonly memory: Memory | undefined;
   readonly #immediate: boolean;
   #relief: Writeback | undefined;
+  /** Plans that {@link settled} has been true for. */
+  readonly #settled = new WeakSet<Plan>();
 
   constructor(blocks: BlockCache, ops: WritebackOps, options: BufferPoolOptions = {}) {
     this.blocks = blocks;
@@ -91,16 +93,20 @@ export class BufferPool {
   }
 
   /**
-   * What is stored in views of the chosen files is copied out, once for each plan that asks. False
-   * if the plan follows that.
+   * True if what was stored in views of the chosen files is copied out; otherwise the plan follows
+   * that. Once it is so for a plan it stays so: whoever asks may lock a range then, which a copy
+   * out would wait for, and what is stored in a view that came later is for the next who asks.
    */
   settled(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
+    if (this.#settled.has(plan)) return true;
     const views = [...this.views].filter((view) => only === undefined || only(view.file));
     const changed = new Set<IomapFile>();
     for (const view of views) if (view.asks(plan)) changed.add(view.file);
     // What one of them has stored, the others are to show.
     for (const view of views) if (changed.has(view.file)) plan.follow(view.copyOut());
-    return plan.after.length === 0;
+    if (plan.after.length > 0) return false;
+    this.#settled.add(plan);
+    return true;
   }
 
   /**
