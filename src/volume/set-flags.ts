@@ -25,7 +25,8 @@ export class SetFlags extends Mutate<void> {
   readonly #target: Vnode;
 
   constructor(engine: Engine, record: SetFlagsMutation) {
-    super(engine, record, 'normal');
+    // What keeps others from being deleted can go when the volume is full.
+    super(engine, record, (record.flags & GUARDS) === 0 ? 'delete' : 'normal');
     this.#record = record;
     this.#target = engine.vnode(record.target);
     if ((record.flags & ~SETTABLE_FLAGS) !== 0) {
