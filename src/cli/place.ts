@@ -4,7 +4,7 @@
  *   work.img                 the root of the volume
  *   work.img:/src/main.c     a path in it
  *   work.img@monday:/src     the same path in a snapshot
- *   /mnt/work/src            a path of this host, on a mount of the volume
+ *   /mnt/vol/src             a path of this host, on a mount of the volume
  *
  * P1. The first `:/` ends the image's own path.
  * P2. What follows the last `@` of the file's name is a snapshot, unless a file has the whole name.

@@ -23,7 +23,7 @@ export function addInstallMountHelper(program: Command, terminal: Terminal): voi
       'Writes a small script that mount(8) calls for the type fuse.ramet. It names the node and ' +
       'the ramet that are running now: install it again when either has moved.',
     examples: [
-      ['install-mount-helper', 'then: mount -t fuse.ramet work.img /mnt/work -o noatime'],
+      ['install-mount-helper', 'then: mount -t fuse.ramet work.img /mnt/vol -o noatime'],
       ['install-mount-helper --remove', 'take it away again'],
     ],
   })

@@ -24,7 +24,7 @@ export function addTop(program: Command, terminal: Terminal): void {
       'On a terminal the screen is drawn again and again until Ctrl-C; elsewhere each interval ' +
       'is a block of lines. It is always all of the volume, whatever the path.',
     examples: [
-      ['top /mnt/work', 'each second'],
+      ['top /mnt/vol', 'each second'],
       ['top work.img --interval 10 --count 6', 'a minute'],
       ['top work.img --json', 'for programs'],
     ],

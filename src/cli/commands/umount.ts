@@ -26,8 +26,8 @@ export function addUmount(program: Command, terminal: Terminal): void {
       'umount(8) does as much, but returns before the server has made everything durable. A ' +
       'mount point whose server was killed is cleaned up as well.',
     examples: [
-      ['umount /mnt/work', 'which is refused while somebody uses it'],
-      ['umount --lazy /mnt/work', 'now, and the rest when nobody does any more'],
+      ['umount /mnt/vol', 'which is refused while somebody uses it'],
+      ['umount --lazy /mnt/vol', 'now, and the rest when nobody does any more'],
     ],
   })
     .argument('<directory>', 'where the volume is mounted')
