@@ -7,7 +7,7 @@ import { TYPE_BITS, type Vnode } from '../volume/index.ts';
 import { decodeName, type Encoding } from './encoding.ts';
 
 /** What an inode is, without its bits. */
-abstract class Kinded {
+export abstract class Kinded {
   readonly #kind: InodeKind;
 
   constructor(kind: InodeKind) {
@@ -43,8 +43,56 @@ abstract class Kinded {
   }
 }
 
+/** Times as dates, from what they are in milliseconds. */
+export abstract class Timed extends Kinded {
+  abstract readonly atimeMs: number | bigint;
+  abstract readonly mtimeMs: number | bigint;
+  abstract readonly ctimeMs: number | bigint;
+  abstract readonly birthtimeMs: number | bigint;
+
+  get atime(): Date {
+    return new Date(Number(this.atimeMs));
+  }
+
+  get mtime(): Date {
+    return new Date(Number(this.mtimeMs));
+  }
+
+  get ctime(): Date {
+    return new Date(Number(this.ctimeMs));
+  }
+
+  get birthtime(): Date {
+    return new Date(Number(this.birthtimeMs));
+  }
+}
+
+/** Times in whole milliseconds, from what they are in nanoseconds. */
+export abstract class FinelyTimed extends Timed {
+  abstract readonly atimeNs: bigint;
+  abstract readonly mtimeNs: bigint;
+  abstract readonly ctimeNs: bigint;
+  abstract readonly birthtimeNs: bigint;
+
+  get atimeMs(): bigint {
+    return this.atimeNs / 1_000_000n;
+  }
+
+  get mtimeMs(): bigint {
+    return this.mtimeNs / 1_000_000n;
+  }
+
+  get ctimeMs(): bigint {
+    return this.ctimeNs / 1_000_000n;
+  }
+
+  get birthtimeMs(): bigint {
+    return this.birthtimeNs / 1_000_000n;
+  }
+}
+
 /** Attributes as numbers; times in milliseconds, with a fraction. */
-export class Stats extends Kinded {
+export class Stats extends Timed {
   /** The realm: one per clone of a directory. With `ino` it names the inode. */
   readonly dev: number;
   readonly mode: number;
@@ -79,26 +127,10 @@ export class Stats extends Kinded {
     this.ctimeMs = timeToMs(vnode.ctime);
     this.birthtimeMs = timeToMs(vnode.btime);
   }
-
-  get atime(): Date {
-    return new Date(this.atimeMs);
-  }
-
-  get mtime(): Date {
-    return new Date(this.mtimeMs);
-  }
-
-  get ctime(): Date {
-    return new Date(this.ctimeMs);
-  }
-
-  get birthtime(): Date {
-    return new Date(this.birthtimeMs);
-  }
 }
 
 /** Attributes as bigints; times in nanoseconds too. */
-export class BigIntStats extends Kinded {
+export class BigIntStats extends FinelyTimed {
   readonly dev: bigint;
   readonly mode: bigint;
   readonly nlink: bigint;
@@ -131,38 +163,6 @@ export class BigIntStats extends Kinded {
     this.mtimeNs = nanoseconds(vnode.mtime);
     this.ctimeNs = nanoseconds(vnode.ctime);
     this.birthtimeNs = nanoseconds(vnode.btime);
-  }
-
-  get atimeMs(): bigint {
-    return this.atimeNs / 1_000_000n;
-  }
-
-  get mtimeMs(): bigint {
-    return this.mtimeNs / 1_000_000n;
-  }
-
-  get ctimeMs(): bigint {
-    return this.ctimeNs / 1_000_000n;
-  }
-
-  get birthtimeMs(): bigint {
-    return this.birthtimeNs / 1_000_000n;
-  }
-
-  get atime(): Date {
-    return new Date(Number(this.atimeMs));
-  }
-
-  get mtime(): Date {
-    return new Date(Number(this.mtimeMs));
-  }
-
-  get ctime(): Date {
-    return new Date(Number(this.ctimeMs));
-  }
-
-  get birthtime(): Date {
-    return new Date(Number(this.birthtimeMs));
   }
 }
 

@@ -17,8 +17,23 @@ export interface OperationRate {
   readonly p99: number;
 }
 
+/** What holds at the end of an interval. */
+type Standing = Pick<
+  MountReport,
+  | 'size'
+  | 'free'
+  | 'dirtyData'
+  | 'dirtyNodes'
+  | 'logUsed'
+  | 'logSize'
+  | 'txg'
+  | 'commitAge'
+  | 'clones'
+  | 'failed'
+>;
+
 /** Sizes are bytes, times seconds. */
-export interface MountRates {
+export interface MountRates extends Standing {
   /** Length of the interval, by the server's clock. */
   readonly seconds: number;
   readonly requests: number;
@@ -28,17 +43,6 @@ export interface MountRates {
   readonly written: number;
   /** The most frequent first. */
   readonly operations: readonly OperationRate[];
-  /** From here on it is what holds at the end of the interval. */
-  readonly size: number;
-  readonly free: number;
-  readonly dirtyData: number;
-  readonly dirtyNodes: number;
-  readonly logUsed: number;
-  readonly logSize: number;
-  readonly txg: number;
-  readonly commitAge: number;
-  readonly clones: number;
-  readonly failed: boolean;
 }
 
 export function ratesBetween(before: MountReport, after: MountReport): MountRates {

@@ -246,7 +246,7 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     uid: options.uid,
     gid: options.gid,
     nodeLimit: options.nodeLimit ?? NODE_LIMIT,
-    noatime: options.options?.findLast((option) => option.endsWith('atime')) === 'noatime',
+    noatime: options.options?.includes('noatime') ?? false,
     shared,
   };
   // So that whoever is refused the image is told which command has it.

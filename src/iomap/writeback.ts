@@ -348,8 +348,8 @@ export class Writeback extends PlannedOperation<number> implements InFlight {
       const frames = Array.from({ length: taken }, (_, i) => this.#freezeBlock(file, first + i));
       const checksums = Uint32Array.from(frames, (frame) => this.#pool.blocks.checksumOf(frame));
       const block = inline ? undefined : placement.block;
-      const run = { file, offset, frames, checksums, block, folios, inplace };
-      this.#ioends.push({ ...run, size: file.size });
+      const { size } = file;
+      this.#ioends.push({ file, offset, frames, checksums, size, block, folios, inplace });
       this.#tell('place', this.#ioends[this.#ioends.length - 1] as Ioend);
       folios = 0;
       first += taken;

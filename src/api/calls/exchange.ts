@@ -3,22 +3,18 @@
  */
 import { FilesystemError } from '../../base/index.ts';
 import { RenameFlag } from '../../format/index.ts';
-import { type Context, holding } from '../context.ts';
-import { isSpecial, type PathArgument, type Place, pathBytes, resolveParent } from '../path.ts';
-import { type Procedure, run } from '../procedure.ts';
-import { checkWritable, present } from './names.ts';
+import type { Context } from '../context.ts';
+import { isSpecial, type PathArgument, type Place, pathBytes } from '../path.ts';
+import type { Procedure } from '../procedure.ts';
+import { atBoth, checkWritable, moveName, present } from './names.ts';
 
 export function* exchange(
   context: Context,
   path: PathArgument,
   otherPath: PathArgument,
 ): Procedure<void> {
-  const [left, right] = [pathBytes(path), pathBytes(otherPath, 'otherPath')];
-  const place = yield* resolveParent(context.walk(false), left);
-  yield* holding(place.directory, function* () {
-    const other = yield* resolveParent(context.walk(false), right);
-    yield* holding(other.directory, () => exchangeAt(context, place, other));
-  });
+  const paths = [pathBytes(path), pathBytes(otherPath, 'otherPath')] as const;
+  yield* atBoth(context, paths, (place, other) => exchangeAt(context, place, other));
 }
 
 function* exchangeAt(context: Context, place: Place, other: Place): Procedure<void> {
@@ -32,15 +28,5 @@ function* exchangeAt(context: Context, place: Place, other: Place): Procedure<vo
       throw new FilesystemError('ENOTDIR', 'Cannot exchange a file as a directory');
     }
   }
-  yield* run(
-    context.engine.apply({
-      type: 'rename',
-      parent: place.directory.id,
-      name: place.name,
-      newParent: other.directory.id,
-      newName: other.name,
-      flags: RenameFlag.EXCHANGE,
-      time: context.time,
-    }),
-  );
+  yield* moveName(context, place, other, RenameFlag.EXCHANGE);
 }

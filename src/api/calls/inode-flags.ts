@@ -42,13 +42,23 @@ export function* changeFlags(
   const given = names.filter((name) => change[name] !== undefined);
   const wanted = given.map((name) => checkFlag(`flags.${name}`, change[name]));
   const vnode = yield* resolve(context.walk(true), pathBytes(path));
-  yield* holding(vnode, () => {
-    let flags = vnode.flags & SETTABLE_FLAGS;
-    given.forEach((name, i) => {
-      flags = wanted[i] ? flags | BITS[name] : flags & ~BITS[name];
-    });
-    return setFlags(context, vnode, flags, vnode.project);
+  let [mask, flags] = [0, 0];
+  given.forEach((name, i) => {
+    mask |= BITS[name];
+    if (wanted[i]) flags |= BITS[name];
   });
+  yield* holding(vnode, () => changeBits(context, vnode, mask, flags));
+}
+
+/** Sets the flags that `mask` names to what they are in `flags`; others stay. */
+export function* changeBits(
+  context: Context,
+  vnode: Vnode,
+  mask: number,
+  flags: number,
+): Procedure<void> {
+  const kept = vnode.flags & SETTABLE_FLAGS & ~mask;
+  yield* setFlags(context, vnode, kept | flags, vnode.project);
 }
 
 /** Says which flags of {@link SETTABLE_FLAGS} an inode has, and its project. */

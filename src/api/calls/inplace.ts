@@ -3,7 +3,7 @@
  * pinned.
  */
 import { FilesystemError } from '../../base/index.ts';
-import { InodeFlag, SETTABLE_FLAGS } from '../../format/index.ts';
+import { InodeFlag } from '../../format/index.ts';
 import { type Extent, Pin, Unpin, type Vnode } from '../../volume/index.ts';
 import { type Context, holding } from '../context.ts';
 import { argumentTypeError } from '../errors.ts';
@@ -12,7 +12,7 @@ import { pathBytes, resolve } from '../path.ts';
 import { type Procedure, run } from '../procedure.ts';
 import { readExtents } from '../reports.ts';
 import { writableFile } from './files.ts';
-import { setFlags } from './inode-flags.ts';
+import { changeBits } from './inode-flags.ts';
 import { type FileArgument, isOpen, withFile } from './whole-files.ts';
 
 /** See {@link Placement.setInplace}. */
@@ -22,10 +22,8 @@ export function* setInplace(
   inplace: boolean,
 ): Procedure<void> {
   if (typeof inplace !== 'boolean') throw argumentTypeError('inplace', 'of type boolean', inplace);
-  yield* withInode(context, file, (vnode) => {
-    const others = vnode.flags & SETTABLE_FLAGS & ~InodeFlag.INPLACE;
-    return setFlags(context, vnode, others | (inplace ? InodeFlag.INPLACE : 0), vnode.project);
-  });
+  const flags = inplace ? InodeFlag.INPLACE : 0;
+  yield* withInode(context, file, (vnode) => changeBits(context, vnode, InodeFlag.INPLACE, flags));
 }
 
 export function* isInplace(context: Context, file: FileArgument): Procedure<boolean> {

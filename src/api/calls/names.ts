@@ -174,11 +174,20 @@ export function* rename(
   oldPath: PathArgument,
   newPath: PathArgument,
 ): Procedure<void> {
-  const [from, to] = [pathBytes(oldPath, 'oldPath'), pathBytes(newPath, 'newPath')];
-  const source = yield* resolveParent(context.walk(false), from);
-  yield* holding(source.directory, function* () {
-    const target = yield* resolveParent(context.walk(false), to);
-    yield* holding(target.directory, () => renameAt(context, source, target));
+  const paths = [pathBytes(oldPath, 'oldPath'), pathBytes(newPath, 'newPath')] as const;
+  yield* atBoth(context, paths, (source, target) => renameAt(context, source, target));
+}
+
+/** Runs `body` with where two names are, or would be. */
+export function* atBoth(
+  context: Context,
+  [path, otherPath]: readonly [string, string],
+  body: (place: Place, other: Place) => Procedure<void>,
+): Procedure<void> {
+  const place = yield* resolveParent(context.walk(false), path);
+  yield* holding(place.directory, function* () {
+    const other = yield* resolveParent(context.walk(false), otherPath);
+    yield* holding(other.directory, () => body(place, other));
   });
 }
 
@@ -188,17 +197,19 @@ function* renameAt(context: Context, source: Place, target: Place): Procedure<vo
   }
   checkWritable(context, source.directory);
   yield* checkRename(context, source, target);
-  yield* run(
-    context.engine.apply({
-      type: 'rename',
-      parent: source.directory.id,
-      name: source.name,
-      newParent: target.directory.id,
-      newName: target.name,
-      flags: 0,
-      time: context.time,
-    }),
-  );
+  yield* moveName(context, source, target, 0);
+}
+
+/** A rename that was looked at; `flags` are those of {@link RenameFlag}. */
+export function* moveName(
+  { engine, time }: Context,
+  source: Place,
+  target: Place,
+  flags: number,
+): Procedure<void> {
+  const from = { parent: source.directory.id, name: source.name };
+  const to = { newParent: target.directory.id, newName: target.name };
+  yield* run(engine.apply({ type: 'rename', ...from, ...to, flags, time }));
 }
 
 /** What a kernel refuses before it asks the filesystem, in its order. */

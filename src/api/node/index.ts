@@ -8,5 +8,6 @@ export { type ReadPart, readInto } from '../calls/files.ts';
 export { setFlags } from '../calls/inode-flags.ts';
 export { copyBetween } from '../calls/ranges.ts';
 export { type Procedure, run, runAsync, runSync } from '../procedure.ts';
+export { FinelyTimed, Kinded, Timed } from '../stats.ts';
 export { trim } from '../volume-size.ts';
 export { NodeVolume, ServedVolume } from './volume.ts';

@@ -7,9 +7,9 @@ import type { Command } from 'commander';
 import { mountVolume, remount, type ServedMount } from '../../fuse/index.ts';
 import { action, addCommand, type CommonOptions } from '../command.ts';
 import { doing, Fault, usageFault } from '../faults.ts';
-import { parseMountOptions } from '../mount-options.ts';
+import { type GivenOptions, parseMountOptions } from '../mount-options.ts';
 import { binaryOf } from '../names.ts';
-import { PLACE_HELP, parsePlace, showPlace, sourceOf } from '../place.ts';
+import { PLACE_HELP, type Place, parsePlace, showPlace, sourceOf } from '../place.ts';
 import { parseSize } from '../sizes.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -31,8 +31,8 @@ export function addMount(program: Command, terminal: Terminal): void {
       'make it so. docs/MOUNT.md says what is promised. Options for -o are those of mount(8), ' +
       'acl, locks, writeback.',
     examples: [
-      ['mount work.img /mnt/work', 'and serve it until it is unmounted'],
-      ['mount work.img /mnt/work --background', 'the same, and return once it answers'],
+      ['mount work.img /mnt/vol', 'and serve it until it is unmounted'],
+      ['mount work.img /mnt/vol --background', 'the same, and return once it answers'],
       ['mount work.img@monday /mnt/old', 'a snapshot, read-only'],
     ],
   })
@@ -46,34 +46,35 @@ export function addMount(program: Command, terminal: Terminal): void {
     )
     .action(async (text: string, directory: string, options: Options) => {
       const place = parsePlace(text);
-      const { remount } = parseMountOptions(options.options);
-      await doing(`${action('mount', place)} at ${directory}`, () =>
-        remount
-          ? mountAgain(directory, options)
-          : options.background
-            ? startInBackground(text, directory, options, terminal)
-            : serve(text, directory, options, terminal),
-      );
-      if (!remount && !options.background) return;
-      await announce(text, directory, options, terminal);
+      const given = parseMountOptions(options.options);
+      await doing(`${action('mount', place)} at ${directory}`, () => {
+        if (given.remount) return mountAgain(directory, options, given);
+        if (options.background) return startInBackground(text, directory, options, terminal);
+        return serve({ place, directory, given }, options, terminal);
+      });
+      if (!given.remount && !options.background) return;
+      await announce(place, directory, options, terminal);
     });
 }
 
 async function announce(
-  text: string,
+  place: Place,
   directory: string,
   options: Options,
   terminal: Terminal,
 ): Promise<void> {
-  const place = showPlace(parsePlace(text));
-  if (options.json) await terminal.json({ mounted: place, directory });
-  else await terminal.line(`${place} is mounted at ${directory}`);
+  const shown = showPlace(place);
+  if (options.json) await terminal.json({ mounted: shown, directory });
+  else await terminal.line(`${shown} is mounted at ${directory}`);
   await terminal.flush();
 }
 
 /** Gives a mount other options: those that are the kernel's. */
-async function mountAgain(directory: string, options: Options): Promise<void> {
-  const { readOnly, own, others } = parseMountOptions(options.options);
+async function mountAgain(
+  directory: string,
+  options: Options,
+  { readOnly, own, others }: GivenOptions,
+): Promise<void> {
   if (own.length > 0) throw usageFault(`Cannot change ${own.join()} of what is mounted`);
   const access = readOnly ?? options.readOnly;
   await remount(directory, [...(access === undefined ? [] : [access ? 'ro' : 'rw']), ...others]);
@@ -81,14 +82,11 @@ async function mountAgain(directory: string, options: Options): Promise<void> {
 
 /** Mounts and serves; returns when it was unmounted. */
 async function serve(
-  text: string,
-  directory: string,
+  { place, directory, given }: { place: Place; directory: string; given: GivenOptions },
   options: Options,
   terminal: Terminal,
 ): Promise<void> {
-  const place = parsePlace(text);
   const { image, snapshot, path } = place;
-  const given = parseMountOptions(options.options);
   const { writeback, acl, locks, uid, gid, others } = given;
   const mount = await mountVolume({
     image,
@@ -107,7 +105,7 @@ async function serve(
     onBroken: (message) => terminal.warn(`This is a bug in ramet. ${message}`),
     onWarning: (message) => terminal.warn(message),
   });
-  await announce(text, directory, options, terminal);
+  await announce(place, directory, options, terminal);
   const { signal } = terminal;
   const stop = (): void => void end(mount, terminal);
   if (signal.aborted) stop();

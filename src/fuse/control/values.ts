@@ -5,7 +5,9 @@
  * `node:fs` answers with. Each of these is an object whose only key is {@link MARK}: its value is a
  * list of the kind and what it takes to make it again. Objects of callers have no such key.
  */
+import { FinelyTimed, Kinded, Timed } from '../../api/node/index.ts';
 import { AssertionError } from '../../base/index.ts';
+import { InodeKind } from '../../format/index.ts';
 
 const MARK = '$';
 
@@ -120,11 +122,12 @@ function unmarked(list: unknown, bytes: Uint8Array): unknown {
       return madeError(String(first), String(second), revivedFields(third, bytes));
     case 'stats': {
       const fields = revivedFields(second, bytes);
+      const kind = kindAt(first);
       const big = typeof fields['size'] === 'bigint';
-      return big ? new SentBigIntStats(first, fields) : new SentStats(first, fields);
+      return Object.assign(big ? new SentBigIntStats(kind) : new SentStats(kind), fields);
     }
     case 'dirent':
-      return new SentDirent(first, revivedFields(second, bytes));
+      return Object.assign(new SentDirent(kindAt(first)), revivedFields(second, bytes));
     default:
       throw new TypeError(`a mark has the unknown kind ${JSON.stringify(kind)}`);
   }
@@ -157,114 +160,44 @@ function madeError(name: string, message: string, fields: Record<string, unknown
   return error;
 }
 
+/** How the kind of an inode is asked for; on the way its place in this list stands for it. */
 const KINDS = [
-  'isFile',
-  'isDirectory',
-  'isSymbolicLink',
-  'isCharacterDevice',
-  'isBlockDevice',
-  'isFIFO',
-  'isSocket',
+  ['isFile', InodeKind.FILE],
+  ['isDirectory', InodeKind.DIRECTORY],
+  ['isSymbolicLink', InodeKind.SYMLINK],
+  ['isCharacterDevice', InodeKind.CHARACTER],
+  ['isBlockDevice', InodeKind.BLOCK],
+  ['isFIFO', InodeKind.FIFO],
+  ['isSocket', InodeKind.SOCKET],
 ] as const;
 
 /** Which of the kinds an inode is, if a value is about one. */
 function kindOf(value: object): number | undefined {
   if (!('isSymbolicLink' in value)) return undefined;
-  const asked = value as Record<(typeof KINDS)[number], () => boolean>;
-  return KINDS.findIndex((name) => asked[name]());
+  const asked = value as Record<(typeof KINDS)[number][0], () => boolean>;
+  return KINDS.findIndex(([name]) => asked[name]());
 }
 
-abstract class SentKind {
-  readonly #kind: unknown;
-
-  constructor(kind: unknown, fields: Record<string, unknown>) {
-    this.#kind = kind;
-    Object.assign(this, fields);
-  }
-
-  isFile(): boolean {
-    return this.#kind === 0;
-  }
-
-  isDirectory(): boolean {
-    return this.#kind === 1;
-  }
-
-  isSymbolicLink(): boolean {
-    return this.#kind === 2;
-  }
-
-  isCharacterDevice(): boolean {
-    return this.#kind === 3;
-  }
-
-  isBlockDevice(): boolean {
-    return this.#kind === 4;
-  }
-
-  isFIFO(): boolean {
-    return this.#kind === 5;
-  }
-
-  isSocket(): boolean {
-    return this.#kind === 6;
-  }
+/** The kind that came; of one that nobody knows every question is answered with no. */
+function kindAt(place: unknown): InodeKind {
+  return KINDS[place as number]?.[1] as InodeKind;
 }
 
-abstract class SentTimes extends SentKind {
-  abstract readonly atimeMs: number | bigint;
-  abstract readonly mtimeMs: number | bigint;
-  abstract readonly ctimeMs: number | bigint;
-  abstract readonly birthtimeMs: number | bigint;
-
-  get atime(): Date {
-    return new Date(Number(this.atimeMs));
-  }
-
-  get mtime(): Date {
-    return new Date(Number(this.mtimeMs));
-  }
-
-  get ctime(): Date {
-    return new Date(Number(this.ctimeMs));
-  }
-
-  get birthtime(): Date {
-    return new Date(Number(this.birthtimeMs));
-  }
-}
-
-class SentStats extends SentTimes {
+class SentStats extends Timed {
   declare readonly atimeMs: number;
   declare readonly mtimeMs: number;
   declare readonly ctimeMs: number;
   declare readonly birthtimeMs: number;
 }
 
-class SentBigIntStats extends SentTimes {
+class SentBigIntStats extends FinelyTimed {
   declare readonly atimeNs: bigint;
   declare readonly mtimeNs: bigint;
   declare readonly ctimeNs: bigint;
   declare readonly birthtimeNs: bigint;
-
-  get atimeMs(): bigint {
-    return this.atimeNs / 1_000_000n;
-  }
-
-  get mtimeMs(): bigint {
-    return this.mtimeNs / 1_000_000n;
-  }
-
-  get ctimeMs(): bigint {
-    return this.ctimeNs / 1_000_000n;
-  }
-
-  get birthtimeMs(): bigint {
-    return this.birthtimeNs / 1_000_000n;
-  }
 }
 
-class SentDirent extends SentKind {
+class SentDirent extends Kinded {
   declare readonly parentPath: string;
 
   get path(): string {

@@ -4,7 +4,7 @@
  */
 import { type Procedure, setFlags, trim } from '../../api/node/index.ts';
 import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
-import { InodeFlag } from '../../format/index.ts';
+import { InodeFlag, SETTABLE_FLAGS } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { Errno, FlagBit, Ioctl, LABEL_SIZE, XflagBit } from '../constants.ts';
 import { type Message, REPLY_BODY } from '../message.ts';
@@ -37,7 +37,13 @@ export function ioctl(served: Served, message: Message): Answer {
       message.out.setUint32(DATA, theirs(FLAGS, vnode.flags), true);
       return end(message, 4);
     case Ioctl.SETFLAGS:
-      return change(served, message, vnode, ours(FLAGS, input(message, 4)(0)), vnode.project);
+      return change(
+        served,
+        message,
+        vnode,
+        ours(FLAGS, input(message, 4)(0), vnode),
+        vnode.project,
+      );
     case Ioctl.FSGETXATTR:
       return getXattr(served, message, vnode);
     case Ioctl.FSSETXATTR:
@@ -85,13 +91,20 @@ function theirs(bits: Bits, flags: number): number {
   return bits.reduce((sum, [bit, own]) => ((flags & own) !== 0 ? sum | bit : sum), 0);
 }
 
-/** @throws {FilesystemError} `ENOTSUP` for a flag that is not kept */
-function ours(bits: Bits, flags: number): number {
+/**
+ * The flags that a request asks for; what its words have no bit for stays as it is.
+ *
+ * @throws {FilesystemError} `ENOTSUP` for a flag that is not kept
+ */
+function ours(bits: Bits, flags: number, vnode: Vnode): number {
   const known = bits.reduce((sum, [bit]) => sum | bit, 0);
   if ((flags & ~known) !== 0) {
     throw new FilesystemError('ENOTSUP', `Cannot set flags 0x${(flags >>> 0).toString(16)}`);
   }
-  return bits.reduce((sum, [bit, own]) => ((flags & bit) !== 0 ? sum | own : sum), 0);
+  return bits.reduce(
+    (sum, [bit, own]) => ((flags & bit) !== 0 ? sum | own : sum & ~own),
+    vnode.flags & SETTABLE_FLAGS,
+  );
 }
 
 /**
@@ -134,9 +147,7 @@ function setXattr(served: Served, message: Message, vnode: Vnode): Answer {
     throw new FilesystemError('ENOTSUP', `Cannot give one file extents of ${wanted} bytes`);
   }
   const bit = XflagBit.EXTSIZE | XflagBit.EXTSZINHERIT;
-  // What these words have no bit for stays as it is.
-  const rest = vnode.flags & InodeFlag.INPLACE;
-  const flags = ours(XFLAGS, word(at.xflags) & ~bit) | rest;
+  const flags = ours(XFLAGS, word(at.xflags) & ~bit, vnode);
   return change(served, message, vnode, flags, word(at.projid));
 }
 
