@@ -5,6 +5,7 @@ import { MemoryDevice } from '../../dist/device.js';
 import { FileDevice, Volume } from '../../dist/index.js';
 import { CountingDevice } from '../counting-device.mjs';
 import { DelayDevice } from '../delay-device.mjs';
+import { overwriting } from '../overwriting.mjs';
 import { longestTurn, median, randomOf, row } from '../report.mjs';
 
 const MIB = 2 ** 20;
@@ -13,6 +14,7 @@ const SIZE = 64 * MIB;
 /** More than the cache of a volume. */
 const WARM = 176 * MIB;
 const SYNCS = 500;
+const OVERWRITES = { size: SIZE, syncs: SYNCS };
 const ROUNDS = 7;
 const TOGETHER = 32;
 const DIRTY_FILES = 10_000;
@@ -23,19 +25,6 @@ export async function* run({ folder, mounts }) {
   yield await together(folder);
   yield await commitTurns();
   yield await mountAfterCrash();
-}
-
-/** Microseconds per overwrite of 4 KiB that is made durable: the median of one round. */
-function overwriting(fs, fd, random) {
-  const block = Buffer.alloc(BLOCK, random(256));
-  const times = [];
-  for (let i = 0; i < SYNCS; i++) {
-    const start = performance.now();
-    fs.writeSync(fd, block, 0, BLOCK, random(SIZE / BLOCK) * BLOCK);
-    fs.fdatasyncSync(fd);
-    times.push((performance.now() - start) * 1000);
-  }
-  return median(times);
 }
 
 /**
@@ -65,7 +54,7 @@ function* oneByOne(folder, mounts) {
   warm(vol);
   const fd = fill(vol.fs, '/file');
   vol.syncSync();
-  overwriting(vol.fs, fd, randomOf(99));
+  overwriting(vol.fs, fd, randomOf(99), OVERWRITES);
   const host = { openSync, writeSync, fdatasyncSync };
   const peers = ['xfs', 'btrfs'].flatMap((kind) => {
     const path = mounts.at(kind);
@@ -74,8 +63,9 @@ function* oneByOne(folder, mounts) {
   const ours = [];
   device.reset();
   for (let round = 0; round < ROUNDS; round++) {
-    ours.push(overwriting(vol.fs, fd, randomOf(round)));
-    for (const peer of peers) peer.times.push(overwriting(host, peer.fd, randomOf(round)));
+    ours.push(overwriting(vol.fs, fd, randomOf(round), OVERWRITES));
+    for (const peer of peers)
+      peer.times.push(overwriting(host, peer.fd, randomOf(round), OVERWRITES));
   }
   const count = SYNCS * ROUNDS;
   const flushes = device.flushes / count;

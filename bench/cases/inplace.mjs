@@ -3,7 +3,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileDevice, Volume } from '../../dist/index.js';
 import { CountingDevice } from '../counting-device.mjs';
-import { median, randomOf, row } from '../report.mjs';
+import { overwriting } from '../overwriting.mjs';
+import { randomOf, row } from '../report.mjs';
 
 const MIB = 2 ** 20;
 const BLOCK = 4096;
@@ -15,19 +16,6 @@ function fill(fs, path) {
   const fd = fs.openSync(path, 'w+');
   for (let at = 0; at < SIZE; at += MIB) fs.writeSync(fd, chunk, 0, MIB, at);
   return fd;
-}
-
-/** Overwrites what is anywhere in the file; microseconds for each, the median. */
-function overwriting(fs, fd, random) {
-  const block = Buffer.alloc(BLOCK, 1);
-  const times = [];
-  for (let i = 0; i < SYNCS; i++) {
-    const start = performance.now();
-    fs.writeSync(fd, block, 0, BLOCK, random(SIZE / BLOCK) * BLOCK);
-    fs.fdatasyncSync(fd);
-    times.push((performance.now() - start) * 1000);
-  }
-  return median(times);
 }
 
 export async function* run({ folder }) {
@@ -44,7 +32,7 @@ export async function* run({ folder }) {
   }
   const before = vol.extentsSync('/file').length;
   device.reset();
-  const us = overwriting(vol.fs, fd, randomOf(1));
+  const us = overwriting(vol.fs, fd, randomOf(1), { size: SIZE, syncs: SYNCS });
   const flushes = device.flushes / SYNCS;
   const bytes = device.writtenBytes / SYNCS / BLOCK;
   vol.syncSync();

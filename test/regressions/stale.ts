@@ -4,11 +4,13 @@
  */
 import { BLOCK_SIZE, Plan, roundDown, roundUp } from '../../src/base/index.ts';
 import {
+  Edge,
   type IomapFile,
   Mapping,
   MappingAnswer,
   type MappingOps,
   MappingRequest,
+  MappingType,
   RequestFlag,
 } from '../../src/iomap/index.ts';
 import type { Patch } from './regression.ts';
@@ -25,6 +27,16 @@ export function rememberSources(ops: MappingOps, patch: Patch): void {
     answer.sourceCount = 0;
     for (const source of first) copyMapping(source, answer.addSource());
     return true;
+  });
+}
+
+/** From now on nothing is copied into blocks that get another place with the bytes they have. */
+export function forgetSources(ops: MappingOps, patch: Patch): void {
+  patch(ops, 'begin', (begin) => (file, request, answer, plan) => {
+    const done = begin(file, request, answer, plan);
+    if ((request.edges & Edge.EVERY) === 0) return done;
+    for (const source of answer.sources) source.type = MappingType.HOLE;
+    return done;
   });
 }
 

@@ -1,10 +1,11 @@
 /** Unshare: blocks that become a file's own, with the bytes that they had. */
 import { expect } from 'vitest';
 import { roundUp } from '../../src/base/index.ts';
-import { DirtyChunk, Edge, MappingFlag, MappingType, RequestFlag } from '../../src/iomap/index.ts';
+import { DirtyChunk, MappingFlag, RequestFlag } from '../../src/iomap/index.ts';
 import { B, expectSame, noise } from '../iomap/rig.ts';
 import { regression } from './regression.ts';
 import { patched, VolumeRig } from './rig.ts';
+import { forgetSources } from './stale.ts';
 
 /** Its last block has a part only. */
 const OLD = noise(12 * B + 100);
@@ -136,13 +137,7 @@ regression('T8 unshare of parts of blocks copies something else', {
       harm: /what is shared/,
     },
     'the sources of the blocks': {
-      takeAway: ({ engine: { iomapOps } }, patch) =>
-        patch(iomapOps, 'begin', (begin) => (file, request, answer, plan) => {
-          const done = begin(file, request, answer, plan);
-          if ((request.edges & Edge.EVERY) === 0) return done;
-          for (const source of answer.sources) source.type = MappingType.HOLE;
-          return done;
-        }),
+      takeAway: ({ engine: { iomapOps } }, patch) => forgetSources(iomapOps, patch),
       harm: /the file at 0 .*found 0/,
     },
   },

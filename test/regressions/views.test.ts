@@ -1,10 +1,11 @@
 /** Views: what happens to the memory of a file while others change the file. */
 import { expect } from 'vitest';
 import { errorCode, MIB } from '../../src/base/index.ts';
-import { Edge, MappingType, RequestFlag } from '../../src/iomap/index.ts';
+import { RequestFlag } from '../../src/iomap/index.ts';
 import { B, expectSame, noise } from '../iomap/rig.ts';
 import { regression } from './regression.ts';
 import { patched, sharedVolume, type VolumeRig } from './rig.ts';
+import { forgetSources } from './stale.ts';
 
 const OLD = noise(12 * B + 100);
 
@@ -83,13 +84,7 @@ regression('T8 unshare on a device that is memory copies something else', {
   },
   controls: {
     'the sources of the blocks': {
-      takeAway: ({ engine: { iomapOps } }, patch) =>
-        patch(iomapOps, 'begin', (begin) => (file, request, answer, plan) => {
-          const done = begin(file, request, answer, plan);
-          if ((request.edges & Edge.EVERY) === 0) return done;
-          for (const source of answer.sources) source.type = MappingType.HOLE;
-          return done;
-        }),
+      takeAway: ({ engine: { iomapOps } }, patch) => forgetSources(iomapOps, patch),
       harm: /the view from afterwards at /,
     },
   },
