@@ -6,7 +6,7 @@
  * read-only from then on; the next call that wants to change something tells it.
  */
 import type { Driver } from '../drive/index.ts';
-import type { Engine } from '../volume/index.ts';
+import { type Engine, Sync } from '../volume/index.ts';
 
 export class Background {
   readonly #engine: Engine;
@@ -31,7 +31,7 @@ export class Background {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      if (this.#engine.hasChanges) await this.#driver.start(this.#engine.commit());
+      if (this.#engine.hasChanges) await this.#driver.start(new Sync(this.#engine));
       await this.#reclaim();
     } catch {
       // The store has latched the cause.

@@ -4,7 +4,13 @@
 import { assert, FilesystemError } from '../base/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
 import type { BufferedRead, DirectRead, StagedView } from '../iomap/index.ts';
-import type { Engine, Vnode, WriteFile, WriteFileDirect } from '../volume/index.ts';
+import {
+  type Engine,
+  Sync,
+  type Vnode,
+  type WriteFile,
+  type WriteFileDirect,
+} from '../volume/index.ts';
 import { checkInteger } from './errors.ts';
 import { constants } from './flags.ts';
 import type { Walk } from './path.ts';
@@ -212,4 +218,13 @@ export function* copyOut(view: StagedView): Procedure<void> {
   if (!view.file.pool.views.has(view)) return;
   const full = yield* run(view.copyOut());
   if (full !== undefined) throw full;
+}
+
+/**
+ * Makes everything done so far durable. Views that could not be copied out do not keep the rest
+ * from that. @throws {FilesystemError} `ENOSPC` if there are such, `EROFS`, `EIO`
+ */
+export function* syncAll(engine: Engine): Procedure<void> {
+  yield* run(new Sync(engine));
+  for (const { failure } of engine.pool.views) if (failure !== undefined) throw failure;
 }

@@ -87,7 +87,7 @@ export class FileView {
 /**
  * A range of a file as memory that can be stored to. What is stored is *staged*: nobody sees it
  * until it is copied out, byte by byte what was changed. That happens before a clone or a snapshot
- * that has the file, before an `fsync` of it, before a commit, on {@link sync} and on
+ * that has the file, before an `fsync` of it, before a `sync` of the volume, on {@link sync} and on
  * {@link release}. A crash before that loses it. What others write to the file is in the view from
  * the next of those on.
  *

@@ -11,7 +11,7 @@ import { Background } from './background.ts';
 import { cloneTo } from './calls/copy.ts';
 import { list } from './calls/directories.ts';
 import { unlinkName } from './calls/names.ts';
-import { Context, FileTable, holding } from './context.ts';
+import { Context, FileTable, holding, syncAll } from './context.ts';
 import { giveDevice, makeDriver, takeDevice } from './device-use.ts';
 import { asNodeError, type CallSite } from './errors.ts';
 import { Caller, makeFs } from './fs.ts';
@@ -299,13 +299,18 @@ export class Volume extends Names {
     this.#sync(reclaimAll(this.engine), { syscall: 'reclaim' });
   }
 
-  /** Makes everything done so far durable. Two flushes of the device. */
+  /**
+   * Makes everything done so far durable, with what is stored in views. Two flushes of the device.
+   *
+   * @throws {FilesystemError} `ENOSPC` if what is stored in a view has no room: it is there still,
+   *   and all the rest is durable; `EIO` if the device has failed, `EROFS` afterwards
+   */
   async sync(): Promise<void> {
-    await this.#async(run(this.engine.commit()), { syscall: 'sync' });
+    await this.#async(syncAll(this.engine), { syscall: 'sync' });
   }
 
   syncSync(): void {
-    this.#sync(run(this.engine.commit()), { syscall: 'sync' });
+    this.#sync(syncAll(this.engine), { syscall: 'sync' });
   }
 
   /**

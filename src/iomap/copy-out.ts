@@ -20,7 +20,10 @@ import { DirtyChunk } from './write.ts';
  */
 export class CopyOut extends PlannedOperation<Error | undefined> {
   readonly shared = true;
-  readonly #view: StagedView;
+  readonly view: StagedView;
+  /** True once it may have passed over what is stored in the view now. */
+  begun = false;
+  #copied = false;
   readonly #chunk = new DirtyChunk();
   readonly #read = new BufferedRead();
   #data: Uint8Array | undefined;
@@ -33,31 +36,37 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
 
   constructor(view: StagedView) {
     super();
-    this.#view = view;
+    this.view = view;
   }
 
   protected override prepare(plan: Plan): void {
-    const { file, offset, end } = this.#view;
+    const { file, offset, end } = this.view;
     if (!file.lock.acquire(this, blocksOf(offset, end), plan)) return;
+    this.begun = true;
     // What it writes itself changes the file too, and is in the view.
-    this.#isBehind ??= this.#view.isBehind;
+    this.#isBehind ??= this.view.isBehind;
     this.#run = this.#nextRun();
-    if (this.#run !== undefined) {
-      this.#planWrite(this.#run, plan);
-      return;
+    if (this.#run === undefined && this.#full === undefined) {
+      this.#promiseAgain(plan);
+      if (this.view.revoked !== undefined) this.#run = this.#nextRun();
     }
-    if (this.#full !== undefined || this.#view.revoked !== undefined) return;
-    this.#promiseAgain(plan);
-    if (!plan.ready || this.#view.revoked !== undefined || !this.#isBehind) return;
+    if (this.#run !== undefined) this.#planWrite(this.#run, plan);
+    else if (this.#full === undefined && this.view.revoked === undefined) this.#planRead(plan);
+  }
+
+  /** What others have written since the view was brought up to date. */
+  #planRead(plan: Plan): void {
+    const { file, offset } = this.view;
+    if (!plan.ready || !this.#isBehind) return;
     if (this.#data === undefined) {
-      this.#data = new Uint8Array(this.#view.length);
+      this.#data = new Uint8Array(this.view.length);
       this.#read.begin(file, offset, this.#data.length, this.#data);
     }
     if (!this.#read.done) plan.follow(this.#read);
   }
 
   protected override apply(): boolean {
-    const view = this.#view;
+    const view = this.view;
     if (this.#full === undefined && this.#run !== undefined) {
       this.#write(this.#run);
       return false;
@@ -70,11 +79,18 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
       view.drop();
     }
     view.failure = this.#full;
+    this.#copied = true;
     return this.finish(this.#full);
   }
 
+  /** True if it has ended with an error: what was stored is in the view still. */
+  get failed(): boolean {
+    return this.done && !this.#copied;
+  }
+
   protected override release(): void {
-    const { file } = this.#view;
+    const { file } = this.view;
+    this.begun = true;
     file.lock.release(this);
     this.#chunk.cancel();
     file.pool.blocks.unpin(this.plan);
@@ -82,16 +98,18 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
 
   /** The next stored bytes that are part of the file. */
   #nextRun(): { from: number; to: number } | undefined {
-    const view = this.#view;
+    const view = this.view;
     if (this.#data !== undefined || this.#full !== undefined) return undefined;
     const last = Math.min(view.length, view.file.size - view.offset);
-    const from = view.nextChange(this.#position);
+    let from = view.nextChange(this.#position);
+    // Nobody stores to a view that is revoked: what came behind the position is the last.
+    if (from >= last && view.revoked !== undefined) from = view.nextChange(0);
     if (from >= last) return undefined;
     return { from, to: view.endOfChange(from, Math.min(last, from + view.file.pool.chunkSize)) };
   }
 
   #planWrite({ from, to }: { from: number; to: number }, plan: Plan): void {
-    const { file, offset, promise } = this.#view;
+    const { file, offset, promise } = this.view;
     promise.giveBack();
     try {
       this.#chunk.map(file, offset + from, offset + to, plan);
@@ -102,7 +120,7 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
   }
 
   #write({ from }: { from: number }): void {
-    const view = this.#view;
+    const view = this.view;
     const to = this.#chunk.end - view.offset;
     const part = view.take(from, to);
     this.#chunk.write((bytes, start, at, length) => {
@@ -115,11 +133,12 @@ export class CopyOut extends PlannedOperation<Error | undefined> {
   }
 
   #promiseAgain(plan: Plan): void {
+    if (this.view.revoked !== undefined) return;
     try {
-      this.#view.promise.take(plan);
+      this.view.promise.take(plan);
     } catch (error) {
       if (errorCode(error) !== 'ENOSPC') throw error;
-      this.#view.revoke('no space');
+      this.view.revoke('no space');
     }
   }
 }

@@ -12,6 +12,7 @@ import {
   FolioTable,
   NO_FOLIO,
 } from '../cache/index.ts';
+import type { CopyOut } from './copy-out.ts';
 import type { MappingOps } from './mapping.ts';
 import { type LockRange, RangeLock } from './range-lock.ts';
 import type { RevokeReason, StagedView } from './staged-view.ts';
@@ -60,8 +61,7 @@ export class BufferPool {
   readonly memory: Memory | undefined;
   readonly #immediate: boolean;
   #relief: Writeback | undefined;
-  /** Plans that {@link settled} has been true for. */
-  readonly #settled = new WeakSet<Plan>();
+  readonly #settling = new WeakMap<Plan, Settling>();
 
   constructor(blocks: BlockCache, ops: WritebackOps, options: BufferPoolOptions = {}) {
     this.blocks = blocks;
@@ -93,28 +93,40 @@ export class BufferPool {
   }
 
   /**
-   * True if what was stored in views of the chosen files is copied out; otherwise the plan follows
-   * that. Once it is so for a plan it stays so: whoever asks may lock a range then, which a copy
-   * out would wait for, and what is stored in a view that came later is for the next who asks.
+   * True if what was stored in views of the chosen files, when this plan first asked, is copied
+   * out, and all their views show it; otherwise the plan follows that. Once it is so for a plan it
+   * stays so: whoever asks may lock a range then, which a copy out would wait for, and what is
+   * stored in a view later is for the next who asks.
    */
   settled(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
-    if (this.#settled.has(plan)) return true;
-    const views = [...this.views].filter((view) => only === undefined || only(view.file));
-    const changed = new Set<IomapFile>();
-    for (const view of views) if (view.asks(plan)) changed.add(view.file);
-    // What one of them has stored, the others are to show.
-    for (const view of views) if (changed.has(view.file)) plan.follow(view.copyOut());
-    if (plan.after.length > 0) return false;
-    this.#settled.add(plan);
-    return true;
+    const settling = this.#settling.get(plan) ?? { turn: 'store', copies: [] };
+    this.#settling.set(plan, settling);
+    for (;;) {
+      if (settling.copies.length > 0) settling.copies = this.#stillCopied(settling.copies);
+      for (const copy of settling.copies) plan.follow(copy);
+      if (settling.copies.length > 0) return false;
+      if (settling.turn === 'over') return true;
+      const storing = settling.turn === 'store';
+      settling.turn = storing ? 'show' : 'over';
+      for (const view of this.views) {
+        if (only !== undefined && !only(view.file)) continue;
+        if (storing ? view.hasStores : view.isBehind) settling.copies.push(view.copyOut());
+      }
+    }
+  }
+
+  /** The copies out that have not ended; in place of one that has failed a new one. */
+  #stillCopied(copies: readonly CopyOut[]): CopyOut[] {
+    const left = copies.filter(({ failed, view }) => !failed || this.views.has(view));
+    const again = left.map((copy) => (copy.failed ? copy.view.copyOut() : copy));
+    return again.filter(({ done }) => !done);
   }
 
   /**
-   * True if no data of the chosen files (all, if none are chosen) is staged, dirty or in flight;
-   * otherwise the plan follows what brings that nearer.
+   * True if no data of the chosen files (all, if none are chosen) is dirty or in flight; otherwise
+   * the plan follows what brings that nearer. What is stored in views is for {@link settled}.
    */
   drained(plan: Plan, only?: (file: IomapFile) => boolean): boolean {
-    if (this.views.size > 0 && !this.settled(plan, only)) return false;
     if (this.dirtyBlocks === 0 && this.active.size === 0) return true;
     const { folios } = this;
     for (let folio = folios.oldest; folio !== NO_FOLIO; folio = folios.younger(folio)) {
@@ -145,6 +157,13 @@ export class BufferPool {
   get chunkSize(): number {
     return Math.min(256, this.dirtyLimit >>> 1) * BLOCK_SIZE;
   }
+}
+
+/** What a plan waits for, so that views and their files are the same. */
+interface Settling {
+  /** Views with something stored are copied out first, then those that are behind. */
+  turn: 'store' | 'show' | 'over';
+  copies: CopyOut[];
 }
 
 export abstract class IomapFile implements FolioOwner {

@@ -6,7 +6,7 @@
  * That is a write of the bytes that have changed, and of no others, so that whoever else writes to
  * the file keeps what he wrote. The view stays where it is and goes on.
  *
- *   copy out   before a clone, a snapshot, an fsync and a commit, and when the holder asks for it;
+ *   copy out   before a clone, a snapshot, an fsync and a sync, and when the holder asks for it;
  *              what others have written since the last time is in the view then, too
  *   forget     what is punched or zeroed becomes zeros in the view, stored to or not
  *   revoke     what it shows is cut off, moved or replaced, or the file is closed: the memory is
@@ -47,7 +47,6 @@ export class StagedView {
   readonly promise: Promised;
   #bytes: Uint8Array;
   readonly #known: Uint8Array;
-  readonly #settledFor = new WeakSet<Plan>();
   #sequences: readonly [number, number];
   #copying: CopyOut | undefined;
   #revoked: RevokeReason | undefined;
@@ -88,21 +87,18 @@ export class StagedView {
     return data !== this.file.dataSequence || cow !== this.file.cowSequence;
   }
 
-  /** The operation after which the file has what is stored now, and the view what the file has. */
-  copyOut(): CopyOut {
-    if (this.#copying === undefined || this.#copying.done) this.#copying = new CopyOut(this);
-    return this.#copying;
+  /** True if the file is to get something of it, or nothing more once it is revoked. */
+  get hasStores(): boolean {
+    return this.#revoked !== undefined || this.nextChange(0) < this.length;
   }
 
   /**
-   * True if there is something to be copied out, or to be shown, the first time that a plan asks.
-   * Later it may hold by then what a copy out would wait for; what is stored while it waits is for
-   * the next who asks.
+   * The operation after which the file has what is stored now, and the view what the file has. One
+   * that is under way may have passed over what was stored since: another follows it.
    */
-  asks(plan: Plan): boolean {
-    if (this.#settledFor.has(plan)) return false;
-    this.#settledFor.add(plan);
-    return this.#revoked !== undefined || this.isBehind || this.nextChange(0) < this.length;
+  copyOut(): CopyOut {
+    if (this.#copying === undefined || this.#copying.begun) this.#copying = new CopyOut(this);
+    return this.#copying;
   }
 
   /** Bytes `start` to `end` of the file are zeros now: what was stored there is forgotten. */

@@ -21,6 +21,7 @@ import {
   slotHasBlock,
   TreeKind,
 } from '../format/index.ts';
+import type { IomapFile } from '../iomap/index.ts';
 import { checkName } from './directories.ts';
 import type { Engine } from './engine.ts';
 import { checkParent, Mutate, markGuardsBelow, stampDirectory } from './mutate.ts';
@@ -73,7 +74,10 @@ export class Clone extends Mutate<Vnode> {
     if (found === 'missing') return false;
     if (found === 'found') throw this.#exists();
     const key = directories.keyFor(this.#record.name);
-    if (!engine.pool.drained(plan, (file) => this.#contains(file as Vnode))) {
+    const { pool } = engine;
+    const isCloned = (file: IomapFile) => this.#contains(file as Vnode);
+    if (pool.views.size > 0 && !pool.settled(plan, isCloned)) return false;
+    if (!pool.drained(plan, isCloned)) {
       this.#rounds++;
       return false;
     }

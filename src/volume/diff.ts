@@ -52,7 +52,7 @@ export class CompareDirectories extends PlannedOperation<EntryPairs> {
   protected override prepare(plan: Plan): void {
     const engine = this.#engine;
     if (!engine.store.readOnly) {
-      if (!engine.pool.drained(plan)) return;
+      if (!engine.pool.settled(plan) || !engine.pool.drained(plan)) return;
       engine.inodes.push();
     }
     for (let looks = 0; looks < LOOKS_MAX && this.#more; looks++) {

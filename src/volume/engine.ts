@@ -220,7 +220,7 @@ export class Engine implements StoreClient {
     return this.store.hasChanges || this.inodes.hasChanges || this.pool.dirtyBlocks > 0;
   }
 
-  /** Makes everything done so far durable. */
+  /** Makes everything done so far durable, but for what is stored in views: see sync.ts. */
   commit(): Operation<Txg> {
     return this.store.commit();
   }

@@ -36,5 +36,6 @@ export type { Journal } from './log-records.ts';
 export { glance, Look, lookup, peek, readEntries, readTarget } from './look.ts';
 export { Pin, Unpin } from './pin.ts';
 export { recover } from './recovery.ts';
+export { Sync } from './sync.ts';
 export { MeasureUsage, type Usage } from './usage.ts';
 export { Realm, TYPE_BITS, Vnode } from './vnode.ts';

@@ -103,6 +103,7 @@ export class Pin extends MapVisit {
     const { store, pool } = this.engine;
     checkWritable(vnode);
     if (!this.#pinned) this.#begin();
+    if (!pool.settled(plan, (file) => file === vnode)) return;
     if (!store.admit(plan) || !pool.drained(plan, (file) => file === vnode)) return;
     if (this.#sequence !== vnode.dataSequence) this.#beginAgain();
     if (this.#seen === 0) this.#look(plan);

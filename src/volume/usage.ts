@@ -263,6 +263,6 @@ export function readySettled(engine: Engine, plan: Plan): boolean {
   if (engine.store.readOnly) return true;
   const reclaim = engine.reclaim();
   if (reclaim !== undefined) plan.follow(reclaim);
-  else if (engine.hasChanges) plan.follow(engine.commit());
+  else if (engine.hasChanges) plan.follow(engine.store.commit());
   return plan.ready;
 }

@@ -182,10 +182,7 @@ class Life {
     } else this.#resize(what);
   }
 
-  /**
-   * Of views that overlap one shows what another has stored when it is brought up to date after it.
-   * An fsync that is a commit does that twice.
-   */
+  /** Of views that overlap one shows what another has stored when it is brought up to date next. */
   #show(): void {
     for (let round = 0; round < 2; round++) {
       for (const { view } of this.staged) view.syncSync();
