@@ -362,7 +362,8 @@ export class ModelFs {
       this.#volume.onChange();
       return;
     }
-    for (const [name, child] of [...node.entries]) {
+    for (const name of this.#volume.order([...node.entries.keys()])) {
+      const child = node.entries.get(name) as ModelNode;
       const below = { directory: node, name, slash: false };
       if (child.isDirectory) this.#removeTree(below);
       else this.#remove(below, child);

@@ -32,6 +32,8 @@ export class ModelVolume {
   readonly snapshots = new Map<string, ModelNode>();
   readonly live: ModelFs;
   onChange: () => void = () => {};
+  /** In which order the names below a directory go, where they go one by one. */
+  order: (names: string[]) => string[] = (names) => names;
   #handles = new Set<ModelHandle>();
 
   constructor(now: () => number, umask = 0o022) {

@@ -24,7 +24,7 @@ import { ModelRunner, type Outcome, type Step, show, VolumeRunner } from '../api
 import { judge } from './cut.ts';
 import { type LifeOptions, WEIGHTS } from './life.ts';
 import { type PointCounts, Points } from './points.ts';
-import { type Ack, States } from './states.ts';
+import { type Ack, listed, States } from './states.ts';
 
 const START = 1_000_000_000_000;
 /** Fsyncs and commits that may be under way beside a step. */
@@ -93,6 +93,7 @@ export class SimulatedLife {
     });
     const volume = await this.#schedule.run(opening);
     this.#runner = new VolumeRunner(volume, 'promises');
+    this.#model.model.order = (names) => listed(names, volume.inside.store);
     this.#states.capture(this.#model.model);
     this.#acks.push({ state: 0, file: undefined });
     this.#model.model.onChange = () => this.#states.capture(this.#model.model);

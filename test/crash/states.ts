@@ -10,9 +10,10 @@
  * Where files are overwritten in place, a block may also be one that its file has been later, or a
  * mixture of such, sector by sector; but not once the file was made durable and has not changed.
  */
-import { BLOCK_SIZE } from '../../src/base/index.ts';
+import { BLOCK_SIZE, hashName } from '../../src/base/index.ts';
 import { ContentDigest, type ModelVolume, SECTOR_SIZE } from '../../src/testing/index.ts';
 import type { ModelBytes, ModelNode } from '../../src/testing/model-node.ts';
+import type { Engine } from '../../src/volume/index.ts';
 
 /** Bytes of a file: blocks that are not all zeros. */
 export class Content {
@@ -69,6 +70,12 @@ interface State {
 export interface Ack {
   readonly state: number;
   readonly file: ModelNode | undefined;
+}
+
+/** Names in the order in which a volume lists them. */
+export function listed(names: string[], { superblock }: Engine['store']): string[] {
+  const hash = (name: string): number => hashName(name, superblock.hashSeed);
+  return names.sort((a, b) => hash(a) - hash(b));
 }
 
 export class States {

@@ -45,6 +45,8 @@ function seedsOf(count: number): number[] {
 function replayable(error: unknown, seed: number, title: string): Error {
   const file = expect.getState().testPath?.replace(`${process.cwd()}/`, '') ?? '';
   const found = error instanceof Error ? error : new Error(String(error));
-  found.message += `\nSee it again: RAMET_SEED=${seed} npx vitest run ${file} -t '${title}'`;
+  // What is drawn may depend on how long it may take.
+  const how = `${long ? 'RAMET_LONG=1 ' : ''}RAMET_SEED=${seed}`;
+  found.message += `\nSee it again: ${how} npx vitest run ${file} -t '${title}'`;
   return found;
 }
