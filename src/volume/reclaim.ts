@@ -8,7 +8,8 @@
  * a block.
  *
  * Z1. An item owns one reference. A node behind an item with `resume` > 0 has count 1, and its
- *     children before `resume` belong to nobody any more, or to other items.
+ *     children before `resume` belong to nobody any more, or to other items. Its slots there are
+ *     not dirty, whatever they name: a txg that closes would follow them.
  */
 import {
   type Frame,
@@ -19,13 +20,16 @@ import {
 } from '../base/index.ts';
 import {
   copySlot,
+  DIRTY,
   RECLAIM_RECORD_SIZE,
   RECLAIM_RESUME,
   RECLAIM_SLOT,
   SLOT_WORDS,
   SlotRole,
   type SlotVisitor,
+  sealSlot,
   slotBlock,
+  slotFlags,
   slotHasBlock,
 } from '../format/index.ts';
 import type { Store } from '../store/index.ts';
@@ -237,6 +241,8 @@ class Reclaim extends PlannedOperation<boolean> {
         const copy = words.slice(at, at + SLOT_WORDS);
         next = { words: copy, role: childRole, detail: childDetail, index };
       }
+      // The node outlives what it names here, and the txg may close before it goes.
+      if ((slotFlags(words, at) & DIRTY) !== 0) sealSlot(words, at, 0);
     });
     return next;
   }
