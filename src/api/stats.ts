@@ -121,7 +121,7 @@ export class Stats extends Timed {
     this.blksize = BLOCK_SIZE;
     this.ino = vnode.ino;
     this.size = vnode.size;
-    this.blocks = sectors(vnode);
+    this.blocks = vnode.sectors;
     this.atimeMs = timeToMs(vnode.atime);
     this.mtimeMs = timeToMs(vnode.mtime);
     this.ctimeMs = timeToMs(vnode.ctime);
@@ -192,10 +192,6 @@ export interface StatFs<Value extends number | bigint> {
   bavail: Value;
   files: Value;
   ffree: Value;
-}
-
-function sectors(vnode: Vnode): number {
-  return vnode.blocksInUse * (BLOCK_SIZE / 512);
 }
 
 function nanoseconds(time: Time): bigint {

@@ -7,6 +7,7 @@ class Owner implements FolioOwner {
   readonly id: number;
   firstFolio: Folio = NO_FOLIO;
   folioCount = 0;
+  dirtyBlocks = 0;
   unlogged = 0;
 
   constructor(id: number) {
@@ -216,6 +217,10 @@ class Model {
         ([key, { state }]) => key.startsWith(`${owner}/`) && state === 'dirty',
       );
       expect(file.unlogged).toBe(unlogged.length);
+      const dirty = [...this.entries].filter(
+        ([key, { state }]) => key.startsWith(`${owner}/`) && state !== 'flying',
+      );
+      expect(file.dirtyBlocks).toBe(dirty.length);
     }
     expect(table.count).toBe(count);
     const queue = queueOf(table).map((folio) => {

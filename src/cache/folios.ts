@@ -13,7 +13,7 @@
  *     changed: a write takes a new one and leaves the old to the write in flight.
  * F3. The queue holds exactly the folios with a dirty block, in the order in which they became so.
  * F4. `unlogged` of a file counts its blocks that are dirty and not logged. A folio that gets its
- *     first such block goes to the front of the file's list.
+ *     first such block goes to the front of the file's list. `dirtyBlocks` counts all dirty ones.
  *
  * Folios are numbers; their state is in typed arrays that grow with the number in use.
  */
@@ -33,6 +33,7 @@ export interface FolioOwner {
   /** First folio of the file's list, in no order. */
   firstFolio: Folio;
   folioCount: number;
+  dirtyBlocks: number;
   /** Dirty blocks that are not logged. */
   unlogged: number;
 }
@@ -152,6 +153,7 @@ export class FolioTable {
     if ((dirty & bit) !== 0) return false;
     if (dirty === 0) this.#enqueue(folio);
     this.dirty[folio] = dirty | bit;
+    owner.dirtyBlocks++;
     return true;
   }
 
@@ -169,6 +171,7 @@ export class FolioTable {
     const logged = this.logged[folio] as number;
     const dirty = before & ~(1 << i);
     if ((before & ~logged & (1 << i)) !== 0) this.ownerOf(folio).unlogged--;
+    if (dirty !== before) this.ownerOf(folio).dirtyBlocks--;
     if (dirty === 0 && before !== 0) this.#dequeue(folio);
     this.dirty[folio] = dirty;
     this.logged[folio] = logged & dirty;

@@ -51,7 +51,7 @@ export function putAttributes(served: Served, view: DataView, start: number, vno
   const { at } = ATTR;
   putInode(served, view, start + at.ino, vnode);
   setU64(view, start + at.size, sizeOf(vnode));
-  setU64(view, start + at.blocks, vnode.blocksInUse * (BLOCK_SIZE / 512));
+  setU64(view, start + at.blocks, vnode.sectors);
   setI64(view, start + at.atime, vnode.atime.sec);
   setI64(view, start + at.mtime, vnode.mtime.sec);
   setI64(view, start + at.ctime, vnode.ctime.sec);
@@ -122,7 +122,7 @@ export function answerStatx(served: Served, view: DataView, vnode: Vnode): numbe
   view.setUint16(REPLY_BODY + at.mode, modeOf(vnode), true);
   putInode(served, view, REPLY_BODY + at.ino, vnode);
   setU64(view, REPLY_BODY + at.size, sizeOf(vnode));
-  setU64(view, REPLY_BODY + at.blocks, vnode.blocksInUse * (BLOCK_SIZE / 512));
+  setU64(view, REPLY_BODY + at.blocks, vnode.sectors);
   putTime(view, at.atime, vnode.atime);
   putTime(view, at.btime, vnode.btime);
   putTime(view, at.ctime, vnode.ctime);

@@ -175,6 +175,7 @@ export abstract class IomapFile implements FolioOwner {
   readonly pool: BufferPool;
   firstFolio: Folio = NO_FOLIO;
   folioCount = 0;
+  dirtyBlocks = 0;
   unlogged = 0;
   /** Held by writes, truncates and the like that span several turns. */
   readonly lock: RangeLock = new RangeLock();

@@ -13,7 +13,8 @@ it('a renewed vnode is as a new one', () => {
   const used = new Vnode(1, pool, ops);
   const fields = used as unknown as Record<string, unknown>;
   const pools = ['pool', 'ops', 'lock', 'cowLock', 'overwriting'];
-  const kept = [...pools, 'slots', 'firstFolio', 'folioCount', 'unlogged'];
+  const folios = ['firstFolio', 'folioCount', 'dirtyBlocks', 'unlogged'];
+  const kept = [...pools, ...folios, 'slots'];
   for (const name of Object.keys(used)) if (!kept.includes(name)) fields[name] = 'of another inode';
   used.slots.fill(9);
   expect({ ...used.renew(7) }).toEqual({ ...fresh });

@@ -9,8 +9,7 @@
  *     txg closes, and before a tree that contains it is cloned, taken away or read past the vnodes.
  * N3. Otherwise the vnode and its record say the same.
  */
-import { blocksFor, type InodeNumber, type Txg } from '../base/index.ts';
-import { FOLIO_BLOCKS } from '../cache/index.ts';
+import { BLOCK_SIZE, blocksFor, type InodeNumber, type Txg } from '../base/index.ts';
 import { InodeFlag, InodeKind, type Time, TreeKind } from '../format/index.ts';
 import { type BufferPool, IomapFile, type MappingOps } from '../iomap/index.ts';
 import type { MapRoot, TreeRoot } from '../tree/index.ts';
@@ -19,6 +18,9 @@ import type { MapRoot, TreeRoot } from '../tree/index.ts';
 export const ATTRIBUTES_AT = 16;
 export const LINKS_AT = 20;
 const INODE_WORDS = 24;
+
+/** Of `st_blocks`, whatever the blocks are. */
+const SECTOR_SIZE = 512;
 
 const NO_BYTES = new Uint8Array(0);
 const SETTLED: readonly Unsettled[] = [];
@@ -276,12 +278,14 @@ export class Vnode extends IomapFile implements MapRoot {
   }
 
   /**
-   * Blocks of data; inline data takes none. Of dirty data it is not known yet which blocks are new:
-   * it counts as if all were, up to the size, so that no file with data seems to be one hole.
+   * Sectors of data. Of dirty blocks it is not known yet which are new: they count as if all were,
+   * up to the size. Inline data counts too: a file that seems to have none is taken for one hole.
    */
-  get blocksInUse(): number {
-    const dirty = Math.min(this.promisedFolios * FOLIO_BLOCKS, blocksFor(this.size));
-    return Math.max(this.blocks, dirty);
+  get sectors(): number {
+    const most = Math.max(this.blocks, blocksFor(this.size));
+    const blocks = Math.min(this.blocks + this.dirtyBlocks, most);
+    const inline = this.kind === InodeKind.FILE ? this.inline.length : 0;
+    return blocks > 0 ? blocks * (BLOCK_SIZE / SECTOR_SIZE) : Math.ceil(inline / SECTOR_SIZE);
   }
 
   get isDirectory(): boolean {

@@ -193,6 +193,36 @@ describe('attributes', () => {
     expect(fs.statSync('/nothing', { throwIfNoEntry: false })).toBeUndefined();
   });
 
+  it('count the sectors of dirty data, and of inline data, which has no blocks', () => {
+    using vol = open();
+    const { fs } = vol;
+    const sectors = (): number => fs.statSync('/f').blocks;
+    fs.writeFileSync('/f', 'x'.repeat(600));
+    for (const save of [() => {}, () => vol.syncSync()]) {
+      save();
+      expect(sectors()).toBeGreaterThan(1);
+    }
+    const fd = fs.openSync('/f', 'r+');
+    for (const [position, found] of [
+      [65536, 16],
+      [2 ** 20, 24],
+      [2 ** 20 + 4096, 32],
+      [65536, 32],
+    ] as const) {
+      fs.writeSync(fd, Buffer.alloc(4096, 'x'), 0, 4096, position);
+      expect(sectors()).toBe(found);
+    }
+    vol.syncSync();
+    expect(sectors()).toBe(32);
+    // Over what is there, and then behind the end.
+    fs.writeSync(fd, Buffer.alloc(4096, 'y'), 0, 4096, 2 ** 20);
+    fs.ftruncateSync(fd, 4096);
+    expect(sectors()).toBe(8);
+    fs.writeSync(fd, Buffer.alloc(8192, 'y'), 0, 8192, 0);
+    expect(sectors()).toBe(16);
+    fs.closeSync(fd);
+  });
+
   it('of the volume count its room', () => {
     using vol = open();
     const { fs } = vol;
