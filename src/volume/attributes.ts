@@ -35,7 +35,7 @@ import {
 } from '../format/index.ts';
 import { DATA_BLOCK, MAP_NODE } from '../tree/index.ts';
 import type { Engine } from './engine.ts';
-import { checkMutable, checkWritable, GUARDS, Mutate } from './mutate.ts';
+import { checkMutable, checkWritable, GUARDS, isBereft, Mutate } from './mutate.ts';
 import { ATTRIBUTES_AT, type Vnode } from './vnode.ts';
 
 /** Largest value of an extended attribute. */
@@ -49,12 +49,14 @@ export class SetAttributes extends Mutate<void> {
   readonly #target: Vnode;
 
   constructor(engine: Engine, record: SetAttributesMutation) {
-    super(engine, record, 'normal');
+    const target = engine.vnode(record.target);
+    super(engine, isBereft(target) ? undefined : record, 'normal');
     this.#record = record;
-    this.#target = engine.vnode(record.target);
+    this.#target = target;
   }
 
   protected override look(plan: Plan): boolean {
+    if (isBereft(this.#target)) return true;
     checkWritable(this.#target);
     checkMutable(this.engine, this.#target, this.#isTouch() ? InodeFlag.IMMUTABLE : GUARDS);
     return this.engine.inodes.planClaim(this.#target, plan);
@@ -119,9 +121,10 @@ export class SetExtended extends Mutate<void> {
   #list = new Uint8Array(0);
 
   constructor(engine: Engine, record: SetExtendedMutation) {
-    super(engine, record, 'normal');
+    const target = engine.vnode(record.target);
+    super(engine, isBereft(target) ? undefined : record, 'normal');
     this.#record = record;
-    this.#target = engine.vnode(record.target);
+    this.#target = target;
     const { name, value } = record;
     if (name.length === 0 || name.length > NAME_MAX) {
       throw new FilesystemError(
@@ -135,12 +138,14 @@ export class SetExtended extends Mutate<void> {
   protected override look(plan: Plan): boolean {
     const { engine } = this;
     const target = this.#target;
-    checkWritable(target);
+    const bereft = isBereft(target);
+    if (!bereft) checkWritable(target);
     checkMutable(engine, target);
     const list = readList(engine, target, plan);
     if (list === undefined) return false;
     this.#list = encodeList(this.#changed(decodeList(list)));
     if (this.#list.length > LIST_MAX) throw tooLong(this.#list.length, LIST_MAX);
+    if (bereft) return true;
     if (!engine.inodes.planClaim(target, plan)) return false;
     engine.inodes.planRewrite(target, plan);
     if (this.#list.length > ATTR_INLINE_MAX) plan.blocks += blocksFor(this.#list.length) + 1;
@@ -149,6 +154,17 @@ export class SetExtended extends Mutate<void> {
   }
 
   protected override change(): void {
+    const target = this.#target;
+    const { inodes } = this.engine;
+    const bereft = isBereft(target);
+    if (bereft) target.attributes = this.#list;
+    else this.#replaceList();
+    target.ctime = this.#record.time;
+    target.change++;
+    if (!bereft) inodes.rewrite(target);
+  }
+
+  #replaceList(): void {
     const { inodes, reclaimer } = this.engine;
     const target = this.#target;
     inodes.claim(target);
@@ -157,9 +173,6 @@ export class SetExtended extends Mutate<void> {
     target.attributeBlocks = 0;
     target.attributes = this.#list;
     if (this.#list.length > ATTR_INLINE_MAX) this.#writeBlocks();
-    target.ctime = this.#record.time;
-    target.change++;
-    inodes.rewrite(target);
   }
 
   #changed(attributes: Map<string, Uint8Array>): Map<string, Uint8Array> {

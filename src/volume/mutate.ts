@@ -86,6 +86,14 @@ export function checkMutable({ store }: Engine, vnode: Vnode, flags = GUARDS): v
   throw new FilesystemError('EPERM', `Cannot change the inode: it is ${kind}`);
 }
 
+/**
+ * A directory that was removed while somebody has it: what is set is seen by him, and ends with it.
+ * No record tells of it.
+ */
+export function isBereft({ holder, unlinked, isDirectory }: Vnode): boolean {
+  return isDirectory && unlinked && holder === undefined;
+}
+
 /** @throws {FilesystemError} `ENOENT` if it is gone, `EROFS` if it is in a read-only snapshot */
 export function checkWritable(vnode: Vnode): void {
   if (vnode.holder === undefined) {
