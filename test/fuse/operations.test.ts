@@ -184,7 +184,48 @@ describe('SETATTR of nothing', () => {
   });
 });
 
+describe('a directory that was removed while somebody has it', () => {
+  it('takes attributes, and nothing of it is told or kept', () => {
+    const kernel = TestKernel.start();
+    const nodeid = mkdir(kernel, ROOT, 'd');
+    kernel.ok(Opcode.RMDIR, ROOT, 'd');
+    const sized = struct(GETXATTR_IN, { size: 1000 });
+    const values = { valid: Fattr.MODE | Fattr.UID | Fattr.MTIME, mode: 0o700, uid: 7, mtime: 5 };
+    expect(kernel.setattr(nodeid, values).error).toBe(0);
+    const wanted = { mode: 0o040700, uid: 7, mtime: 5, nlink: 0 };
+    expect(kernel.getattr(nodeid)).toMatchObject(wanted);
+    const large = Buffer.alloc(5000, 'v');
+    const head = new Uint8Array(16);
+    viewOf(head).setUint32(0, large.length, true);
+    kernel.ok(Opcode.SETXATTR, nodeid, head, 'user.a', large);
+    const list = kernel.ok(Opcode.LISTXATTR, nodeid, sized);
+    expect(Buffer.from(list).toString()).toBe('user.a\0');
+    kernel.ok(Opcode.REMOVEXATTR, nodeid, 'user.a');
+    expect(kernel.ok(Opcode.LISTXATTR, nodeid, sized)).toHaveLength(0);
+    const mknod = kernel.ask(Opcode.MKNOD, nodeid, struct(MKNOD_IN, { mode: 0o100644 }), 'x');
+    expect(mknod.error).toBe(-ERRNO.ENOENT[0]);
+    kernel.forget(nodeid, 1);
+    const { driver, engine } = kernel.rig;
+    driver.run(engine.commit());
+    expect(kernel.broken).toEqual([]);
+    const { rig } = kernel;
+    expect(rig.engine.table.all.length).toBeLessThan(10);
+  });
+});
+
 describe('times of access', () => {
+  it('are left alone by who opens with O_NOATIME', () => {
+    const kernel = TestKernel.start({ noatime: false, now: () => NOW + 5000 });
+    const { nodeid } = kernel.create(ROOT, 'a');
+    kernel.write(nodeid, 0, 'data');
+    kernel.setattr(nodeid, { valid: Fattr.ATIME, atime: 1 });
+    const [O_RDONLY, O_NOATIME] = [0, 0o1000000];
+    for (const flags of [O_NOATIME, O_RDONLY]) {
+      kernel.ok(Opcode.READ, nodeid, struct(READ_IN, { size: 10, flags }));
+      expect(kernel.getattr(nodeid).atime === 1).toBe(flags === O_NOATIME);
+    }
+  });
+
   it('follow reads as relatime has it', () => {
     let now = NOW;
     const kernel = TestKernel.start({ noatime: false, now: () => now });
@@ -302,7 +343,14 @@ describe('extended attributes', () => {
     const errors = ['system.x', 'x', 'user.'].map(
       (name) => -kernel.ask(Opcode.SETXATTR, nodeid, set(name, 'x')).error,
     );
-    expect(errors).toEqual([ERRNO.ENOTSUP[0], ERRNO.ENOTSUP[0], ERRNO.EINVAL[0]]);
+    const refused = [ERRNO.ENOTSUP[0], ERRNO.ENOTSUP[0], ERRNO.EINVAL[0]];
+    expect(errors).toEqual(refused);
+    for (const node of [nodeid, kernel.create(ROOT, `bare ${nodeid}`).nodeid]) {
+      const got = ['system.x', 'x', 'user.'].map(
+        (name) => -kernel.ask(Opcode.GETXATTR, node, sized(5), name).error,
+      );
+      expect(got).toEqual(refused);
+    }
   });
 
   it('come in the shorter form from a kernel that has no other', () => {

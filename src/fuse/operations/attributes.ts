@@ -18,6 +18,8 @@ const SET_USER = 0o4000;
 const SET_GROUP = 0o2000;
 const GROUP_EXECUTE = 0o010;
 
+const O_NOATIME = 0o1000000;
+
 const ACCESS_WRITE = 2;
 const ACCESS_EXECUTE = 1;
 
@@ -38,10 +40,11 @@ const A_DAY = 86400;
 const UNSTAMPED = InodeFlag.NOATIME | InodeFlag.IMMUTABLE | InodeFlag.APPEND;
 
 /**
- * After a read that the kernel has asked for: the time of access, as relatime has it. What the
- * kernel has in memory it reads without asking, and nobody knows.
+ * After a read that the kernel has asked for: the time of access, as relatime has it. The flags are
+ * those of the open file. What the kernel has in memory it reads without asking, and nobody knows.
  */
-export function* accessed(served: Served, vnode: Vnode): Procedure<void> {
+export function* accessed(served: Served, vnode: Vnode, flags = 0): Procedure<void> {
+  if ((flags & O_NOATIME) !== 0) return;
   if (served.options.noatime || served.readOnly) return;
   const { atime, mtime, ctime } = vnode;
   const now = served.time;

@@ -47,7 +47,7 @@ function* list(served: Served, message: Message, plus: boolean): Procedure<numbe
   if (offset <= 1 && !listing.addOwn('..', above, OWN_COOKIES)) return listing.length;
   try {
     yield* addEntries(served, listing, directory, Math.max(0, offset - OWN_COOKIES));
-    yield* accessed(served, directory);
+    yield* accessed(served, directory, message.u32(READ_IN.at.flags));
   } catch (error) {
     // Lookups were counted for what is in the reply: it has to be sent.
     if (listing.length === 0) throw error;

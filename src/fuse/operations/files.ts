@@ -50,12 +50,12 @@ export function read(served: Served, message: Message): Answer {
   const part = { position, length, bytes: message.reply, at: REPLY_BODY };
   const vnode = served.vnode(message);
   checkFile(vnode);
-  return readPart(served, vnode, part);
+  return readPart(served, vnode, part, message.u32(READ_IN.at.flags));
 }
 
-function* readPart(served: Served, vnode: Vnode, part: ReadPart): Procedure<number> {
+function* readPart(served: Served, vnode: Vnode, part: ReadPart, flags: number): Procedure<number> {
   const count = yield* readInto(served, vnode, part);
-  yield* accessed(served, vnode);
+  yield* accessed(served, vnode, flags);
   return count;
 }
 
