@@ -24,6 +24,7 @@ const SET_GROUP = 0o2000;
 /** The spaces of names that are kept; of `system.` the kernel would expect a meaning. */
 const SPACES = ['user.', 'trusted.', 'security.'];
 
+/** @throws {FilesystemError} `EINVAL`, `ENOTSUP` */
 function checkSpace(served: Served, name: string): void {
   if (served.acl && isAcl(name)) return;
   if (SPACES.includes(name)) {
@@ -41,8 +42,8 @@ export function getxattr(served: Served, message: Message): Answer {
   const name = message.name(GETXATTR_IN.size);
   // Mostly there are none, and the kernel asks for those of security with every program.
   if (vnode.attributes.length === 0 && vnode.attributeBlocks === 0) {
-    const known = SPACES.some((space) => name.startsWith(space)) || (served.acl && isAcl(name));
-    return known ? -ERRNO.ENODATA[0] : -ERRNO.ENOTSUP[0];
+    checkSpace(served, name);
+    return -ERRNO.ENODATA[0];
   }
   return readExtended(served, message, vnode, name);
 }
