@@ -168,6 +168,18 @@ describe('ioctl', () => {
     expect([given(FlagBit.NODUMP), given(FlagBit.APPEND)]).toEqual([0, ERRNO.EPERM[0]]);
   });
 
+  it('lets the times of an append-only file be set to what a kernel says is the present', () => {
+    const kernel = TestKernel.start({ writeback: true });
+    const { nodeid } = kernel.create(ROOT, 'a');
+    ioctl(kernel, nodeid, Ioctl.SETFLAGS, { data: word(FlagBit.APPEND) });
+    const now = { ctime: 7, ctimensec: 3, mtime: 7, mtimensec: 3 };
+    const valid = Fattr.ATIME | Fattr.ATIME_NOW | Fattr.MTIME | Fattr.CTIME;
+    expect(kernel.setattr(nodeid, { valid, ...now }).error).toBe(0);
+    expect(kernel.getattr(nodeid)).toMatchObject({ ...now, atime: 7, atimensec: 3 });
+    const other = kernel.setattr(nodeid, { valid: valid & ~Fattr.ATIME_NOW, ...now, atime: 6 });
+    expect(other.error).toBe(-ERRNO.EPERM[0]);
+  });
+
   it('tells the label, and gives as many bytes as were asked for at the most', () => {
     const kernel = TestKernel.start();
     const label = outOf(ioctl(kernel, ROOT, Ioctl.GETFSLABEL, { out: 256 }));

@@ -124,9 +124,11 @@ function losesPrivileges(message: Message, valid: number, vnode: Vnode): boolean
   throw new FilesystemError('EPERM', 'Cannot take privileges from the file of somebody else');
 }
 
-function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): AttributeChange {
+/** A kernel that says when it changes something means by the present that moment. */
+function changeOf(message: Message, valid: number, vnode: Vnode, clock: Time): AttributeChange {
   const { at } = SETATTR_IN;
   const has = (flag: number): boolean => (valid & flag) !== 0;
+  const now = has(Fattr.CTIME) ? timeAt(message, at.ctime, at.ctimensec) : clock;
   const time = (given: number, present: number, sec: number, nsec: number): Time => {
     if (has(present)) return now;
     return has(given) ? timeAt(message, sec, nsec) : now;
@@ -147,7 +149,7 @@ function changeOf(message: Message, valid: number, vnode: Vnode, now: Time): Att
     gid: message.u32(at.gid),
     atime: time(Fattr.ATIME, Fattr.ATIME_NOW, at.atime, at.atimensec),
     mtime: time(Fattr.MTIME, Fattr.MTIME_NOW, at.mtime, at.mtimensec),
-    ctime: has(Fattr.CTIME) ? timeAt(message, at.ctime, at.ctimensec) : now,
+    ctime: now,
   };
 }
 
