@@ -7,5 +7,6 @@
 export { type OpenVolume, RemoteVolume } from './control/remote.ts';
 export type { MountReport } from './control/report.ts';
 export { seemsMounted } from './control/socket-path.ts';
+export { checkHandedOver, descriptorIn } from './handed-over.ts';
 export { BUCKETS, percentile } from './latency.ts';
 export { type MountOptions, mountVolume, remount, ServedMount, unmount } from './mount.ts';

@@ -5,7 +5,8 @@
  * kernel; for others fusermount3 does both. A worker has the engine and serves the descriptor;
  * this thread has the clock. The kernel keeps the mount as long as any descriptor of the
  * connection is open, and both threads use one: a process that dies takes the connection with it,
- * and all that is left is a mount point that answers `ENOTCONN` until it is unmounted.
+ * and all that is left is a mount point that answers `ENOTCONN` until it is unmounted. Somebody
+ * else may have mounted already, and hand his descriptor over (handed-over.ts).
  */
 import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -14,6 +15,7 @@ import { errorCode, FilesystemError } from '../base/index.ts';
 import { KernelSide } from './control/kernel-side.ts';
 import { ControlServer } from './control/server.ts';
 import { mountByProgram, unmountByProgram } from './fusermount.ts';
+import { checkHandedOver, descriptorIn, placeOf } from './handed-over.ts';
 import { DATA_MAX } from './message.ts';
 import { Notifier } from './notify.ts';
 import { reasonIn, runProgram } from './programs.ts';
@@ -25,6 +27,7 @@ export interface MountOptions {
   readonly snapshot?: string | undefined;
   /** Directory of the volume that becomes the root of the mount; `/` if it is left out. */
   readonly path?: string | undefined;
+  /** Where to mount it; `/dev/fd/N` is mounted already, by that descriptor. */
   readonly directory: string;
   /** What the kernel's list of mounts calls it; the image if it is left out. */
   readonly source?: string | undefined;
@@ -40,7 +43,7 @@ export interface MountOptions {
   readonly gid?: number | undefined;
   /** Inodes that the kernel may know before it is asked to forget some; 262,144 if left out. */
   readonly nodeLimit?: number | undefined;
-  /** Options for mount(8) besides: `noatime`, `nosuid`, ... */
+  /** Options for mount(8) besides: `noatime`, `nosuid`, ... Of no use if it is mounted already. */
   readonly options?: readonly string[] | undefined;
   /** Told of what is a mistake of this program, and was answered with `EIO`. */
   readonly onBroken?: ((message: string) => void) | undefined;
@@ -58,15 +61,24 @@ export class ServedMount {
   readonly directory: string;
   /** Resolves when it was unmounted and the volume is closed. */
   readonly ended: Promise<void>;
+  readonly #stop: (() => void) | undefined;
 
-  constructor(directory: string, ended: Promise<void>) {
+  /** `stop` ends the serving of what is not ours to unmount. */
+  constructor(directory: string, ended: Promise<void>, stop: (() => void) | undefined) {
     this.directory = directory;
     this.ended = ended;
+    this.#stop = stop;
   }
 
-  /** @throws {FilesystemError} `EBUSY` if it is in use and `lazy` is not set */
+  /**
+   * Takes the mount off its directory. One that was handed over is left where it is, and is not
+   * served any more.
+   *
+   * @throws {FilesystemError} `EBUSY` if it is in use and `lazy` is not set
+   */
   async unmount(lazy = false): Promise<void> {
-    await unmount(this.directory, lazy);
+    if (this.#stop === undefined) await unmount(this.directory, lazy);
+    else this.#stop();
     if (!lazy) await this.ended;
   }
 }
@@ -79,7 +91,9 @@ export class ServedMount {
  */
 export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   const { directory } = options;
-  checkDirectory(directory);
+  const handed = descriptorIn(directory);
+  if (handed === undefined) checkDirectory(directory);
+  else checkHandedOver(handed);
   const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
   const worker = startWorker(options, shared);
   const opened = await firstAnswer(worker);
@@ -88,7 +102,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   ended.catch(() => {});
   let fd: number;
   try {
-    fd = await (isRoot() ? attach : attachAsUser)(options, opened.readOnly);
+    fd = handed ?? (await (isRoot() ? attach : attachAsUser)(options, opened.readOnly));
   } catch (error) {
     worker.postMessage({ type: 'serve', fd: undefined, desk: undefined } satisfies ToWorker);
     await ended;
@@ -96,14 +110,15 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   }
   const words = new Int32Array(shared);
   const notifier = new Notifier(fd);
-  const kernel = new KernelSide(notifier, directory, words);
+  const place = (): string | undefined => (handed === undefined ? directory : placeOf(fd));
+  const kernel = new KernelSide(notifier, place, words);
   const serving = { options, worker, fd, notifier, kernel, shared: words };
   const control = opened.readOnly ? undefined : await startControl(serving);
   const closed = ended.finally(serve(serving, control));
   closed.catch(() => {});
   await kernel.begin();
-  raiseReadahead(directory);
-  return new ServedMount(directory, closed);
+  raiseReadahead(place());
+  return new ServedMount(directory, closed, handed === undefined ? undefined : kernel.stop);
 }
 
 interface Serving {
@@ -350,7 +365,8 @@ async function prune(notifier: Notifier, shared: Int32Array): Promise<void> {
 }
 
 /** The kernel reads ahead 128 KiB of a file by itself; a request can bring eight times as much. */
-function raiseReadahead(directory: string): void {
+function raiseReadahead(directory: string | undefined): void {
+  if (directory === undefined) return;
   try {
     const { dev } = statSync(directory);
     const name = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;

@@ -26,7 +26,9 @@ export const PRUNE_COUNT = 2;
 export const ASKED = 3;
 /** How many requests were served, modulo 2^32. */
 export const REQUESTS = 4;
-export const PRUNE_AT = 5;
+/** Not 0 if nothing is to be served any more. */
+export const STOP = 5;
+export const PRUNE_AT = 6;
 const PRUNE_MAX = 16_384;
 /** Words of the memory that both threads see. */
 export const SHARED_WORDS: number = PRUNE_AT + PRUNE_MAX;

@@ -14,7 +14,7 @@ import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Served } from './served.ts';
 import { Session } from './session.ts';
 import { DeviceTransport, serve } from './transport.ts';
-import { ASKED, REQUESTS, Upkeep } from './upkeep.ts';
+import { ASKED, REQUESTS, STOP, Upkeep } from './upkeep.ts';
 
 const options = workerData as WorkerOptions;
 const port = parentPort;
@@ -86,6 +86,7 @@ async function serveVolume(
     const others = serve(session, transport, message, between.requests);
     if (others === undefined) break;
     await others;
+    if (Atomics.load(shared, STOP) !== 0) break;
   }
   await desk?.end();
   session.close();
@@ -114,6 +115,7 @@ class Between {
     const woken = opcode === Opcode.NOTIFY_REPLY || opcode === Opcode.STATFS;
     Atomics.add(this.#shared, REQUESTS, 1);
     if (!woken) this.#requests++;
+    if (Atomics.load(this.#shared, STOP) !== 0) return Promise.resolve();
     const desk = this.#desk;
     if (desk === undefined || Atomics.load(this.#shared, ASKED) === 0) {
       this.#upkeep.after(woken);

@@ -4,7 +4,13 @@ import { closeSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { mountVolume, remount, type ServedMount } from '../../fuse/index.ts';
+import {
+  checkHandedOver,
+  descriptorIn,
+  mountVolume,
+  remount,
+  type ServedMount,
+} from '../../fuse/index.ts';
 import { action, addCommand, type CommonOptions } from '../command.ts';
 import { doing, Fault, usageFault } from '../faults.ts';
 import { type GivenOptions, parseMountOptions } from '../mount-options.ts';
@@ -34,10 +40,11 @@ export function addMount(program: Command, terminal: Terminal): void {
       ['mount work.img /mnt/vol', 'and serve it until it is unmounted'],
       ['mount work.img /mnt/vol --background', 'the same, and return once it answers'],
       ['mount work.img@monday /mnt/old', 'a snapshot, read-only'],
+      ['mount work.img /dev/fd/3', 'for a caller that has mounted descriptor 3, of /dev/fuse'],
     ],
   })
     .argument('<place>', PLACE_HELP)
-    .argument('<directory>', 'where to mount it')
+    .argument('<directory>', 'where to mount it; /dev/fd/N serves what is mounted by descriptor N')
     .option('-b, --background', 'return when the mount answers, and go on serving it')
     .option('-r, --read-only', 'change nothing')
     .option('-o, --options <list>', 'options of the mount, separated by commas')
@@ -142,10 +149,13 @@ async function startInBackground(
   const complaints = join(folder, 'stderr');
   const fd = openSync(complaints, 'w+');
   try {
-    const args = [realpathSync(main), 'mount', text, directory, ...argumentsOf(options)];
+    const handed = descriptorIn(directory);
+    const at = handed === undefined ? directory : '/dev/fd/3';
+    const args = [realpathSync(main), 'mount', text, at, ...argumentsOf(options)];
+    if (handed !== undefined) checkHandedOver(handed);
     const child = spawn(process.execPath, args, {
       detached: true,
-      stdio: ['ignore', 'pipe', fd],
+      stdio: ['ignore', 'pipe', fd, ...(handed === undefined ? [] : [handed])],
     });
     const started = await new Promise<boolean>((resolve) => {
       child.stdout?.once('data', () => resolve(true));

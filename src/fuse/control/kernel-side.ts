@@ -16,7 +16,7 @@ import { FilesystemError } from '../../base/index.ts';
 import { BACKGROUND } from '../negotiate.ts';
 import type { Notifier } from '../notify.ts';
 import { reasonIn, runProgram } from '../programs.ts';
-import { ANY_FILE, ASKED, REQUESTS } from '../upkeep.ts';
+import { ANY_FILE, ASKED, REQUESTS, STOP } from '../upkeep.ts';
 import type { Stale } from './stale.ts';
 
 /** Marks after which it is given up: the requests that were served in between are a million. */
@@ -24,23 +24,32 @@ const MARKS_MAX = 16_384;
 
 export class KernelSide {
   readonly #notifier: Notifier;
-  readonly #directory: string;
+  readonly #place: () => string | undefined;
   readonly #shared: Int32Array;
   /** Device number of the mount, once it is known. */
   #device: number | undefined;
   #ended = false;
 
-  constructor(notifier: Notifier, directory: string, shared: Int32Array) {
+  /** `place` says where it is mounted, if that is known. */
+  constructor(notifier: Notifier, place: () => string | undefined, shared: Int32Array) {
     this.#notifier = notifier;
-    this.#directory = directory;
+    this.#place = place;
     this.#shared = shared;
   }
 
-  /** The mount answers. */
+  /** The mount answers, if it is to be seen. */
   async begin(): Promise<void> {
-    await statfs(this.#directory);
-    this.#device = (await stat(this.#directory)).dev;
+    const directory = this.#place();
+    if (directory === undefined) return;
+    await statfs(directory);
+    this.#device = (await stat(directory)).dev;
   }
+
+  /** The serving thread stops, though the connection has not ended. */
+  readonly stop = (): void => {
+    Atomics.store(this.#shared, STOP, 1);
+    this.wake();
+  };
 
   /** The connection has ended. */
   end(): void {
@@ -56,7 +65,7 @@ export class KernelSide {
 
   /**
    * The same, if there is nothing for it: by what the kernel has of a file, or if no file is known,
-   * by a look at the mount.
+   * by a look at the mount. Of one that is out of sight the next request has to do.
    */
   readonly wake = (): void => {
     const node = Atomics.load(this.#shared, ANY_FILE);
@@ -69,7 +78,8 @@ export class KernelSide {
   };
 
   #look(): void {
-    void statfs(this.#directory).catch(() => {});
+    const directory = this.#place();
+    if (directory !== undefined) void statfs(directory).catch(() => {});
   }
 
   /**
@@ -78,14 +88,18 @@ export class KernelSide {
    * @throws {FilesystemError} `EIO` if it cannot, `EBUSY` if there is no end of what it sends
    */
   readonly settle = async (): Promise<void> => {
-    if ((await stat(this.#directory)).dev !== this.#device) {
-      throw unsettled('EIO', `${this.#directory} is not where it is mounted any more`);
+    const directory = this.#place();
+    if (directory === undefined) throw unsettled('EIO', 'it is mounted where nobody sees it here');
+    const { dev } = await stat(directory);
+    this.#device ??= dev;
+    if (dev !== this.#device) {
+      throw unsettled('EIO', `${directory} is not where it is mounted any more`);
     }
-    const { status, output } = await runProgram('sync', ['-f', '--', this.#directory]);
+    const { status, output } = await runProgram('sync', ['-f', '--', directory]);
     if (status !== 0) throw unsettled('EIO', reasonIn(output, 'sync'));
-    let before = await this.#mark();
+    let before = await this.#mark(directory);
     for (let i = 0; i < MARKS_MAX; i++) {
-      const now = await this.#mark();
+      const now = await this.#mark(directory);
       if ((now - before) >>> 0 < BACKGROUND) return;
       before = now;
     }
@@ -99,8 +113,8 @@ export class KernelSide {
   };
 
   /** The number of requests served, once all that wait by now are. */
-  async #mark(): Promise<number> {
-    await statfs(this.#directory);
+  async #mark(directory: string): Promise<number> {
+    await statfs(directory);
     return Atomics.load(this.#shared, REQUESTS);
   }
 }
