@@ -154,7 +154,16 @@ export const Ioctl = {
   GETVERSION: 0x80087601,
   GETFSLABEL: 0x81009431,
   TRIM: 0xc0185879,
+  SHUTDOWN: 0x8004587d,
+  /** Ours: the same with a word that goes in. */
+  SHUTDOWN_IN: 0x4004587d,
+  /** Ours: _IOW('R', 0x41, struct of 520 bytes), _IOR('R', 0x42, struct of 32 bytes). */
+  CLONE: 0x42085241,
+  SPACE: 0x80205242,
 } as const;
+
+/** What is made durable before everything ends. */
+export const ShutDownFlag = { DEFAULT: 0, LOG_FLUSH: 1, NO_LOG_FLUSH: 2 } as const;
 
 /** Flags of files, as FS_IOC_GETFLAGS has them. */
 export const FlagBit = {

@@ -52,6 +52,8 @@ const SIZES: Readonly<Record<string, number>> = {
   INTERRUPT_IN: 8,
   IOCTL_IN: 32,
   IOCTL_OUT: 16,
+  OWN_CLONE: 520,
+  OWN_SPACE: 32,
   FALLOCATE_IN: 32,
   LSEEK_IN: 24,
   LSEEK_OUT: 8,

@@ -41,6 +41,8 @@ export class Message {
   node = 0;
   uid = 0;
   gid = 0;
+  /** Of the thread that asks, as this process knows it; 0 if it does not. */
+  pid = 0;
   /** Where the next name is. */
   #next = 0;
 
@@ -68,6 +70,7 @@ export class Message {
     this.node = high === 0 ? view.getUint32(IN_HEADER.at.nodeid, true) : 0;
     this.uid = view.getUint32(IN_HEADER.at.uid, true);
     this.gid = view.getUint32(IN_HEADER.at.gid, true);
+    this.pid = view.getUint32(IN_HEADER.at.pid, true);
     return true;
   }
 

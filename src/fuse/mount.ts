@@ -148,8 +148,13 @@ function serve(serving: Serving, control: Control | undefined): () => void {
     kernel.end();
     control?.server.close();
   };
-  worker.on('message', ({ type }: FromWorker) => {
-    if (type !== 'served') return;
+  worker.on('message', (message: FromWorker) => {
+    if (message.type === 'stale') {
+      const { stale, reply } = message;
+      const told = kernel.invalidate(stale).catch(() => {});
+      void told.then(() => notifier.reply(reply)).catch(() => {});
+    }
+    if (message.type !== 'served') return;
     close();
     worker.postMessage({ type: 'close' } satisfies ToWorker);
   });

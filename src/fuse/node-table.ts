@@ -84,6 +84,11 @@ export class NodeTable {
     return node.lookups > 0 ? undefined : this.#drop(number, node.vnode);
   }
 
+  /** All numbers that the kernel knows. */
+  numbers(): number[] {
+    return [ROOT_NODE, ...this.#nodes.keys()];
+  }
+
   /**
    * Some of the numbers that the kernel knows, those first that it has known longest, and others at
    * the next call. Returns how many there are in `into` from `at` on.

@@ -76,6 +76,11 @@ export class Notifier {
     await this.#tell(bytes);
   }
 
+  /** Sends the reply to a request. */
+  async reply(bytes: Uint8Array): Promise<void> {
+    await this.#tell(bytes);
+  }
+
   async #tell(bytes: Uint8Array): Promise<void> {
     try {
       await send(this.#fd, bytes);

@@ -2,6 +2,7 @@
  * What the thread that has the clock and the thread that has the engine tell each other.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { Stale } from './control/stale.ts';
 
 export interface WorkerOptions {
   readonly image: string;
@@ -41,6 +42,12 @@ export type FromWorker =
   /** Nothing is served any more; the image is still locked. */
   | { readonly type: 'served' }
   | { readonly type: 'ended' }
+  /** Of the kernel's memory; then the reply is to be sent. */
+  | {
+      readonly type: 'stale';
+      readonly stale: Stale;
+      readonly reply: Uint8Array<ArrayBuffer>;
+    }
   | {
       readonly type: 'failed' | 'broken';
       readonly message: string;

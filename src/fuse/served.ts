@@ -2,12 +2,14 @@
  * Served: what the operations of one mount have in common, and how they answer.
  */
 import type { Procedure } from '../api/node/index.ts';
+import { FilesystemError } from '../base/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
 import type { BufferedRead } from '../iomap/index.ts';
 import type { Engine, Vnode, WriteFile } from '../volume/index.ts';
+import type { Stale } from './control/stale.ts';
 import type { Opaque } from './layout.ts';
 import { LockTable } from './lock-table.ts';
-import type { Message } from './message.ts';
+import { type Message, NO_REPLY } from './message.ts';
 import { NodeTable } from './node-table.ts';
 
 /**
@@ -36,6 +38,8 @@ export interface ServedOptions {
   /** Whose all inodes are, as replies have it. */
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
+  /** A word in the memory of the process that has made a request, if it is to be had. */
+  readonly wordOf?: ((pid: number, address: number) => number | undefined) | undefined;
 }
 
 export class Served {
@@ -48,6 +52,13 @@ export class Served {
   readonly writes: WriteFile[] = [];
   /** Sends the reply to a request that has waited; the session sets it. */
   answerLater: (unique: Opaque, answer: number) => void = () => {};
+  /**
+   * Tells the kernel what it knows wrong, and sends a reply after that; whoever mounts sets it.
+   * Nobody who serves requests may do either, since the kernel may wait for him.
+   */
+  tellFirst: ((stale: Stale, reply: Uint8Array<ArrayBuffer>) => void) | undefined;
+  /** Every request fails from now on, and nothing is written. */
+  isShutDown = false;
   /** What INIT has settled. */
   minor = 0;
   setxattrExtended = false;
@@ -67,6 +78,19 @@ export class Served {
 
   get readOnly(): boolean {
     return this.engine.store.readOnly || this.nodes.root.realm.readOnly;
+  }
+
+  shutDown(): void {
+    this.isShutDown = true;
+    this.engine.store.latch(new FilesystemError('EIO', 'Cannot go on: it was shut down'));
+  }
+
+  /** Answers, once the kernel knows what has become stale by the request. */
+  answerAfter(message: Message, answer: number, stale: Stale): number {
+    if (this.tellFirst === undefined) return answer;
+    const length = message.seal(answer);
+    this.tellFirst(stale, message.reply.slice(0, length) as Uint8Array<ArrayBuffer>);
+    return NO_REPLY;
   }
 
   vnode(message: Message): Vnode {

@@ -136,6 +136,8 @@ export class Session {
         this.ended = true;
         return this.#destroy();
     }
+    // How much room there is may be asked: it wakes this thread, too.
+    if (this.served.isShutDown && opcode !== Opcode.STATFS) return -ERRNO.EIO[0];
     const operation = OPERATIONS[opcode];
     if (operation === undefined) return -ERRNO.ENOSYS[0];
     if (!message.holds(operation.least)) return -ERRNO.EINVAL[0];
@@ -152,7 +154,7 @@ export class Session {
   }
 
   *#destroy(): Procedure<number> {
-    if (this.served.readOnly) return 0;
+    if (this.served.readOnly || this.served.isShutDown) return 0;
     yield this.served.engine.commit();
     return 0;
   }

@@ -81,6 +81,10 @@ export class Upkeep {
     const { nodes, minor } = this.#served;
     if (nodes.size > this.#nodeLimit && minor >= MINOR_PRUNE) this.#prune();
     if (engine.store.readOnly) return;
+    if (engine.store.failure !== undefined) {
+      Atomics.store(this.#shared, PENDING, 0);
+      return;
+    }
     const now = this.#now();
     if (this.#requests !== this.#seen) {
       this.#seen = this.#requests;

@@ -263,6 +263,22 @@ export const FSXATTR = layout({
 /** What FITRIM moves. */
 export const FSTRIM_RANGE = layout({ start: 'u64', len: 'u64', minlen: 'u64' });
 
+/** Of a name in OWN_CLONE, with a zero behind it. */
+export const CLONE_NAME = 256;
+/** What our own requests move. */
+export const OWN_CLONE = layout({
+  flags: 'u32',
+  reserved: 4,
+  source: CLONE_NAME,
+  name: CLONE_NAME,
+});
+export const OWN_SPACE = layout({
+  allocated: 'u64',
+  exclusive: 'u64',
+  shared: 'u64',
+  reserved: 8,
+});
+
 export const FALLOCATE_IN = layout({
   fh: 'opaque',
   offset: 'u64',

@@ -7,6 +7,7 @@ import { ServedVolume } from '../api/node/index.ts';
 import { FilesystemError } from '../base/index.ts';
 import { InodeKind } from '../format/index.ts';
 import { lookup, type Vnode } from '../volume/index.ts';
+import { wordOf } from './caller-memory.ts';
 import { Opcode } from './constants.ts';
 import { Desk } from './control/desk.ts';
 import { Message } from './message.ts';
@@ -52,16 +53,18 @@ function findRoot(volume: ServedVolume, { snapshot, path }: WorkerOptions): Vnod
   throw new FilesystemError('ENOTDIR', 'Cannot mount a file: wanted a directory');
 }
 
+/** Serves until there is nobody to be served. True if the volume was shut down. */
 async function serveVolume(
   volume: ServedVolume,
   fd: number,
   deskPort: MessagePort | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const { engine, driver } = volume.parts;
   const root = findRoot(volume, options);
   const { validSeconds, writeback, acl, locks, uid, gid, noatime } = options;
   const wanted = { validSeconds, writeback, acl, locks, uid, gid, noatime };
-  const served = new Served({ engine, root, now: clock, ...wanted });
+  const served = new Served({ engine, root, now: clock, wordOf, ...wanted });
+  served.tellFirst = (stale, reply) => tell({ type: 'stale', stale, reply });
   const transport = new DeviceTransport(fd);
   const message = new Message();
   const session = new Session({
@@ -91,6 +94,7 @@ async function serveVolume(
   await desk?.end();
   session.close();
   root.holds--;
+  return served.isShutDown;
 }
 
 /** What this thread does between two requests. */
@@ -160,13 +164,19 @@ function begin(): void {
 }
 
 async function serveAndClose(volume: ServedVolume, message: ToWorker): Promise<void> {
+  let isShutDown = false;
   if (message.type === 'serve' && message.fd !== undefined) {
-    await serveVolume(volume, message.fd, message.desk);
+    isShutDown = await serveVolume(volume, message.fd, message.desk);
     // The socket has to be gone before somebody else can be given the lock.
     tell({ type: 'served' });
     await new Promise((resolve) => void port?.once('message', resolve));
   }
-  volume.closeSync();
+  try {
+    volume.closeSync();
+  } catch (error) {
+    // Closed it is, and that nothing is durable any more was asked for.
+    if (!isShutDown) throw error;
+  }
 }
 
 begin();

@@ -94,6 +94,8 @@ export class TestKernel {
       acl: options.acl ?? false,
       locks: options.locks ?? false,
       noatime: options.noatime ?? true,
+      uid: options.uid,
+      wordOf: options.wordOf,
     });
     this.session = new Session({
       served,

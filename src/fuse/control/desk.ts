@@ -38,7 +38,7 @@ export interface FromDesk {
 
 /** What is served beside clients: the kernel's requests, or what stands for them. */
 export interface Watched {
-  readonly served: { readonly nodes: NodeTable };
+  readonly served: { readonly nodes: NodeTable; readonly isShutDown?: boolean };
   readonly counts: RequestCounts;
 }
 
@@ -48,7 +48,7 @@ const IDLE_MS = 0.05;
 
 export class Desk {
   readonly #served: ServedVolume;
-  readonly #counts: RequestCounts;
+  readonly #watched: Watched;
   readonly #port: MessagePort;
   readonly #watch: StaleWatch;
   readonly #guests = new Map<number, Guest>();
@@ -57,11 +57,11 @@ export class Desk {
   #onlyWatched = false;
   #reports = 0;
 
-  constructor(volume: ServedVolume, { served, counts }: Watched, port: MessagePort) {
+  constructor(volume: ServedVolume, watched: Watched, port: MessagePort) {
     this.#served = volume;
-    this.#counts = counts;
+    this.#watched = watched;
     this.#port = port;
-    this.#watch = new StaleWatch(volume.parts.engine, served.nodes);
+    this.#watch = new StaleWatch(volume.parts.engine, watched.served.nodes);
   }
 
   /** True if there are calls that take their time. */
@@ -119,8 +119,9 @@ export class Desk {
         send,
         report: () => {
           this.#reports++;
-          return reportOf(this.#served.parts.engine, this.#counts);
+          return reportOf(this.#served.parts.engine, this.#watched.counts);
         },
+        isShutDown: () => this.#watched.served.isShutDown === true,
         ended: () => this.#forget(client),
       });
       this.#guests.set(client, guest);

@@ -39,6 +39,8 @@ export interface GuestOptions {
   readonly send: Sender;
   /** How the mount is doing. */
   readonly report: () => MountReport;
+  /** Whether every call fails by now. */
+  readonly isShutDown: () => boolean;
   /** Told when a call that took its time has ended. */
   readonly ended: () => void;
 }
@@ -50,6 +52,7 @@ export class Guest {
   readonly #served: ServedVolume;
   readonly #send: Sender;
   readonly #report: () => MountReport;
+  readonly #isShutDown: () => boolean;
   readonly #ended: () => void;
   #volume: Volume | undefined;
   readonly #jobs = new Map<number, AbortController>();
@@ -59,10 +62,11 @@ export class Guest {
   #nextHandle = 1;
   #gone = false;
 
-  constructor({ served, send, report, ended }: GuestOptions) {
+  constructor({ served, send, report, isShutDown, ended }: GuestOptions) {
     this.#served = served;
     this.#send = send;
     this.#report = report;
+    this.#isShutDown = isShutDown;
     this.#ended = ended;
   }
 
@@ -105,6 +109,8 @@ export class Guest {
   }
 
   #begin(id: number, call: string, args: readonly unknown[]): void {
+    if (this.#isShutDown())
+      throw new FilesystemError('EIO', 'Cannot do anything: it was shut down');
     if (call === 'hello') {
       this.#answer({ id, value: this.#hello(args[0]) });
       return;

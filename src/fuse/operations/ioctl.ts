@@ -1,15 +1,19 @@
 /**
- * Requests of ioctl(2): flags and project of inodes, the label, and giving free space back. The
- * kernel asks for flags in the words of ioctl(2) too, and only for files and directories.
+ * Requests of ioctl(2): flags and project of inodes, the label, giving free space back, an end as
+ * by a crash, and ours. The kernel asks for flags in the words of ioctl(2) too, and only for files
+ * and directories.
  */
 import { type Procedure, setFlags, trim } from '../../api/node/index.ts';
 import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
 import { InodeFlag, SETTABLE_FLAGS } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { Errno, FlagBit, Ioctl, LABEL_SIZE, XflagBit } from '../constants.ts';
-import { type Message, REPLY_BODY } from '../message.ts';
+import type { Message } from '../message.ts';
 import type { Answer, Served } from '../served.ts';
-import { FSTRIM_RANGE, FSXATTR, IOCTL_IN, IOCTL_OUT } from '../wire.ts';
+import { FSTRIM_RANGE, FSXATTR, IOCTL_IN } from '../wire.ts';
+import { begin, DATA, end, input } from './ioctl-data.ts';
+import { cloneBeside, space } from './own-ioctls.ts';
+import { shutDown } from './shut-down.ts';
 
 /** Bits of the kernel and ours. */
 type Bits = readonly (readonly [theirs: number, ours: number])[];
@@ -58,33 +62,16 @@ export function ioctl(served: Served, message: Message): Answer {
       return end(message, LABEL_SIZE);
     case Ioctl.TRIM:
       return giveBack(served, message);
+    case Ioctl.SHUTDOWN:
+    case Ioctl.SHUTDOWN_IN:
+      return shutDown(served, message);
+    case Ioctl.CLONE:
+      return cloneBeside(served, message, vnode);
+    case Ioctl.SPACE:
+      return space(served, message, vnode);
     default:
       return -Errno.ENOTTY;
   }
-}
-
-/** Where in a reply the data is that comes out. */
-const DATA = REPLY_BODY + IOCTL_OUT.size;
-
-/** A reply with zeros for what comes out. */
-function begin({ reply }: Message): void {
-  reply.fill(0, REPLY_BODY, DATA + LABEL_SIZE);
-}
-
-/**
- * Ends it. The numbers of some requests say that a `long` comes out where programs have room for an
- * `int`: the kernel copies what it is given, so no more than there is.
- */
-function end(message: Message, size: number): number {
-  return IOCTL_OUT.size + Math.min(size, message.u32(IOCTL_IN.at.out_size));
-}
-
-/** Words of what goes in, which has `size` bytes at the least. */
-function input(message: Message, size: number): (at: number) => number {
-  const length = message.u32(IOCTL_IN.at.in_size);
-  const start = message.data(IOCTL_IN.size, length);
-  if (length < size) throw new FilesystemError('EINVAL', `Cannot take ${length} of ${size} bytes`);
-  return (at) => message.view.getUint32(start + at, true);
 }
 
 function theirs(bits: Bits, flags: number): number {
