@@ -15,6 +15,8 @@ import {
   MKDIR_IN,
   OPEN_OUT,
   RENAME2_IN,
+  STATX_IN,
+  STATX_OUT,
 } from '../../src/fuse/wire.ts';
 import { entryOf, type Reply, struct, TestKernel } from './kernel.ts';
 
@@ -143,6 +145,11 @@ describe('ioctl', () => {
     const data = struct(FSXATTR, { ...FULL, xflags, projid: 77 });
     expect(ioctl(kernel, nodeid, Ioctl.FSSETXATTR, { data }).error).toBe(0);
     expect(flagsOf(kernel, nodeid)).toBe(FlagBit.IMMUTABLE | FlagBit.NODUMP);
+    const stat = decode(STATX_OUT, viewOf(kernel.ok(Opcode.STATX, nodeid, struct(STATX_IN))), 0);
+    expect(stat).toMatchObject({
+      attributes: FlagBit.IMMUTABLE | FlagBit.NODUMP,
+      attributes_mask: FlagBit.IMMUTABLE | FlagBit.APPEND | FlagBit.NODUMP,
+    });
     const view = outOf(ioctl(kernel, nodeid, Ioctl.FSGETXATTR, { out: 28 }));
     expect(decode(FSXATTR, view, 0)).toEqual({ ...FULL, xflags, projid: 77 });
     expect(-kernel.write(nodeid, 0, 'x').error).toBe(ERRNO.EPERM[0]);
