@@ -120,6 +120,8 @@ export const Notify = {
   INVAL_ENTRY: 3,
   /** The data that the kernel has of an inode, please. */
   RETRIEVE: 5,
+  /** A name went, and the inode with it. */
+  DELETE: 6,
   /** These inodes may be forgotten, if nobody uses them. Since 7.45. */
   PRUNE: 9,
 } as const;

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { errorCode, setU64, viewOf } from '../base/index.ts';
 import { Notify } from './constants.ts';
 import {
+  NOTIFY_DELETE_OUT,
   NOTIFY_INVAL_ENTRY_OUT,
   NOTIFY_INVAL_INODE_OUT,
   NOTIFY_PRUNE_OUT,
@@ -65,6 +66,24 @@ export class Notifier {
     view.setUint32(BODY + at.namelen, text.length, true);
     bytes.set(text, BODY + size);
     await this.#tell(bytes);
+  }
+
+  /**
+   * A name went, and the inode with it: who watches that, or is in that directory, is told. False
+   * if the kernel cannot say so: it is not what the name leads to, or something below is in use.
+   */
+  async goneName(parent: number, name: string, child: number): Promise<boolean> {
+    const text = Buffer.from(name, 'latin1');
+    const { at, size } = NOTIFY_DELETE_OUT;
+    const { bytes, view } = notification(Notify.DELETE, size + text.length + 1);
+    setU64(view, BODY + at.parent, parent);
+    setU64(view, BODY + at.child, child);
+    view.setUint32(BODY + at.namelen, text.length, true);
+    bytes.set(text, BODY + size);
+    return await send(this.#fd, bytes).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Attributes and data of a node are not what the kernel knows. Dirty data is written back. */

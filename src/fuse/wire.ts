@@ -311,6 +311,14 @@ export const NOTIFY_INVAL_INODE_OUT = layout({ ino: 'u64', off: 'i64', len: 'i64
 /** Then the name, and a zero. */
 export const NOTIFY_INVAL_ENTRY_OUT = layout({ parent: 'u64', namelen: 'u32', flags: 'u32' });
 
+/** Then the name, and a zero. */
+export const NOTIFY_DELETE_OUT = layout({
+  parent: 'u64',
+  child: 'u64',
+  namelen: 'u32',
+  padding: 4,
+});
+
 export const NOTIFY_RETRIEVE_OUT = layout({
   notify_unique: 'opaque',
   nodeid: 'u64',

@@ -59,6 +59,8 @@ export type Journal = (record: Mutation) => void;
 export class LogRecords {
   /** Told of every change, whether the log keeps it or not; for tests. */
   journal: Journal | undefined;
+  /** Told of the same changes before they are made, in the same turn. */
+  before: Journal | undefined;
   readonly #store: Store;
   readonly #vnodeOf: (handle: number) => Vnode;
   readonly #bound = new Set<number>();
@@ -109,6 +111,7 @@ export class LogRecords {
 
   /** Before a change: makes sure that the inodes that its record names can be named. */
   announceAll(record: Mutation): void {
+    this.before?.(record);
     namedIn(record, this.#announceHandle);
   }
 

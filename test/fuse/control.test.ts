@@ -12,7 +12,7 @@ import { LONG_CALLS, SHORT_CALLS } from '../../src/fuse/control/calls.ts';
 import { encodeFrame, FrameFlag } from '../../src/fuse/control/frame.ts';
 import { RemoteVolume } from '../../src/fuse/control/remote.ts';
 import { SocketPlace } from '../../src/fuse/control/socket-path.ts';
-import { lookup } from '../../src/volume/index.ts';
+import { lookup, type Vnode } from '../../src/volume/index.ts';
 import { seeded } from '../volume/seeds.ts';
 import { DeskRig } from './desk.ts';
 
@@ -272,6 +272,36 @@ describe('the kernel', () => {
     const found = rig.stale.flatMap((stale) => stale.names);
     expect(found.map(({ parent, name }) => `${text(parent)}/${name}`).sort()).toEqual(names);
     expect([...new Set(rig.stale.flatMap((stale) => stale.nodes))].map(text).sort()).toEqual(nodes);
+  });
+
+  it('is told which inode went with its last name', async () => {
+    const { rig, numbers } = await known();
+    await using _rig = rig;
+    const { engine, driver } = rig.volume.parts;
+    const files = ['one', 'two', 'unseen'];
+    for (const name of files) rig.volume.fs.writeFileSync(`/d/${name}`, name);
+    const d = engine.live.children?.get('d') as Vnode;
+    const [one, two] = files.slice(0, 2).map((name) => {
+      return rig.nodes.remember(driver.run(lookup(engine, d, name)));
+    });
+    const client = rig.connect();
+    await client.hello();
+    const lost = async (...args: unknown[]) => {
+      rig.stale.length = 0;
+      await client.call(2, 'fs', undefined, ...args);
+      return rig.stale.flatMap(({ names }) => names).filter(({ gone }) => gone !== undefined);
+    };
+    expect(await lost('unlinkSync', '/d/f')).toEqual([]);
+    expect(await lost('unlinkSync', '/d/one')).toEqual([
+      { parent: numbers['d'], name: 'one', gone: one },
+    ]);
+    expect(await lost('renameSync', '/d/unseen', '/d/two')).toEqual([
+      { parent: numbers['d'], name: 'two', gone: two },
+    ]);
+    expect(await lost('unlinkSync', '/d/two')).toEqual([]);
+    expect(await lost('rmSync', '/d', { recursive: true })).toEqual([
+      { parent: 1, name: 'd', gone: numbers['d'] },
+    ]);
   });
 
   it('is told of writes to an open file, and of a clone', async () => {

@@ -108,7 +108,10 @@ export class KernelSide {
 
   /** Tells the kernel what it knows wrong. Names first: what they lead to may be gone. */
   readonly invalidate = async ({ names, nodes }: Stale): Promise<void> => {
-    for (const { parent, name } of names) await this.#notifier.staleName(parent, name);
+    for (const { parent, name, gone } of names) {
+      const told = gone !== undefined && (await this.#notifier.goneName(parent, name, gone));
+      if (!told) await this.#notifier.staleName(parent, name);
+    }
     for (const node of nodes) await this.#notifier.staleNode(node);
   };
 

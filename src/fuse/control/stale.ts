@@ -11,17 +11,27 @@ import type { Engine, Vnode } from '../../volume/index.ts';
 import type { NodeTable } from '../node-table.ts';
 
 export interface Stale {
-  /** Names that came, went, or lead elsewhere; binary strings. */
-  readonly names: readonly { readonly parent: number; readonly name: string }[];
+  /** Names that came, went, or lead elsewhere. */
+  readonly names: readonly StaleName[];
   /** Inodes with other attributes, other data or, of directories, another list of entries. */
   readonly nodes: readonly number[];
+}
+
+export interface StaleName {
+  readonly parent: number;
+  /** A binary string. */
+  readonly name: string;
+  /** The inode that had the name, if that was its last one. */
+  readonly gone?: number;
 }
 
 export class StaleWatch {
   readonly #engine: Engine;
   readonly #nodes: NodeTable;
-  readonly #names = new Map<string, Stale['names'][number]>();
+  readonly #names = new Map<string, StaleName>();
   readonly #changed = new Set<number>();
+  /** What the change under way may take: what a name leads to, behind what is below that. */
+  #losing: { readonly directory: Vnode; readonly name: string; readonly vnode: Vnode }[] = [];
 
   constructor(engine: Engine, nodes: NodeTable) {
     this.#engine = engine;
@@ -40,11 +50,13 @@ export class StaleWatch {
 
   begin(): void {
     this.#engine.records.journal = this.#note;
+    this.#engine.records.before = this.#announced;
     this.#engine.inodes.watch = this.#touched;
   }
 
   end(): void {
     this.#engine.records.journal = undefined;
+    this.#engine.records.before = undefined;
     this.#engine.inodes.watch = undefined;
   }
 
@@ -60,18 +72,37 @@ export class StaleWatch {
     if (this.#nodes.knows(vnode)) this.#changed.add(this.#nodes.numberOf(vnode));
   };
 
+  readonly #announced = (record: Mutation): void => {
+    this.#losing = [];
+    if (record.type === 'unlink') this.#mayLose(record.parent, record.name);
+    else if (record.type === 'rename') this.#mayLose(record.newParent, record.newName);
+  };
+
+  #mayLose(handle: number, name: string): void {
+    const directory = this.#engine.table.get(handle);
+    const vnode = directory?.children?.get(name);
+    if (directory === undefined || vnode === undefined || !this.#nodes.knows(vnode)) return;
+    // What the kernel knows of is below directories that it knows.
+    for (const below of vnode.children?.keys() ?? []) this.#mayLose(vnode.id, below);
+    this.#losing.push({ directory, name, vnode });
+  }
+
   readonly #note = (record: Mutation): void => {
     switch (record.type) {
       case 'create':
       case 'link':
-      case 'unlink':
       case 'clone':
         this.#named(record.parent, record.name);
+        return;
+      case 'unlink':
+        this.#named(record.parent, record.name);
+        this.#lost();
         return;
       case 'rename':
       case 'whiteout':
         this.#named(record.parent, record.name);
         this.#named(record.newParent, record.newName);
+        this.#lost();
         return;
       case 'bind':
       case 'tmpfile':
@@ -82,6 +113,17 @@ export class StaleWatch {
       }
     }
   };
+
+  #lost(): void {
+    for (const { directory, name, vnode } of this.#losing) {
+      if (!vnode.unlinked || !this.#nodes.knows(vnode)) continue;
+      const parent = this.#nodes.numberOf(directory);
+      const key = `${parent}/${name}`;
+      // Behind what is below.
+      this.#names.delete(key);
+      this.#names.set(key, { parent, name, gone: this.#nodes.numberOf(vnode) });
+    }
+  }
 
   #named(handle: number, name: string): void {
     const directory = this.#engine.table.get(handle);
