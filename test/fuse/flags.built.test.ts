@@ -95,6 +95,21 @@ describeMounts('flags of inodes', () => {
     ]);
   });
 
+  it('change the time of change, which is seen at once', () => {
+    using mounted = Mounted.start();
+    mounted.sh('touch f; mkdir d');
+    for (const name of ['f', 'd']) {
+      const ctime = (): string => mounted.sh(`stat -c %.9Z ${name}`);
+      const before = ctime();
+      for (let i = 0; i < 20; i++) {
+        const last = ctime();
+        mounted.sh(`chattr ${i % 2 === 0 ? '+' : '-'}d ${name}`);
+        expect(ctime()).not.toBe(last);
+      }
+      expect(Number(ctime())).toBeGreaterThan(Number(before));
+    }
+  });
+
   it('have C for what is overwritten in place, and inherit it', () => {
     using mounted = Mounted.start();
     mounted.sh('mkdir d; chattr +C d; touch d/new; touch old; chattr +C old; chattr +d old');

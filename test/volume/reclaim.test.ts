@@ -76,6 +76,21 @@ describe('reclaiming', () => {
     scene.check();
   });
 
+  // A node that waits for its children named those that had gone, and the commit looked for them.
+  it('may be half done when a group closes in which the tree was made', () => {
+    const scene = new Scene({ cacheBytes: 64 * MIB });
+    const { world } = scene;
+    let directory = scene.makeDirectory(scene.root, 'top');
+    for (let depth = 0; depth < 300; depth++) directory = scene.makeDirectory(directory, 'd');
+    world.unlink({ directory: scene.root, name: 'top' }, 'tree');
+    const { engine } = world.rig;
+    for (let slice = 0; slice < 2; slice++) world.run(engine.reclaim() as Gatekeeper);
+    expect(engine.reclaimer.isEmpty).toBe(false);
+    world.commit();
+    world.settle();
+    scene.check();
+  });
+
   it('goes on after a commit with what was made in the same transaction group', () => {
     for (const times of [1, 2, 3]) {
       const scene = new Scene();

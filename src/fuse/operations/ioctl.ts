@@ -113,7 +113,8 @@ function* change(
   }
   yield* setFlags(served, vnode, flags, project);
   begin(message);
-  return end(message, 0);
+  // The kernel does not look for a new time of change.
+  return served.answerAfter(message, end(message, 0), { names: [], nodes: [message.node] });
 }
 
 function getXattr(served: Served, message: Message, vnode: Vnode): Answer {
