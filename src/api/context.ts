@@ -185,7 +185,7 @@ export class Context {
 }
 
 /** What reading and writing inodes takes: who has no paths and no open files has this much. */
-export type DataContext = Pick<Context, 'engine' | 'reads' | 'time'>;
+export type DataContext = Pick<Context, 'engine' | 'reads' | 'directReads' | 'time'>;
 
 /** Runs `body` with an inode that is held, and lets go of it. */
 export function* holding<Result>(

@@ -4,7 +4,7 @@
 import type { Procedure } from '../api/node/index.ts';
 import { FilesystemError } from '../base/index.ts';
 import { type Time, timeFromMs } from '../format/index.ts';
-import type { BufferedRead } from '../iomap/index.ts';
+import type { BufferedRead, DirectRead } from '../iomap/index.ts';
 import type { Engine, Vnode, WriteFile } from '../volume/index.ts';
 import type { Stale } from './control/stale.ts';
 import type { Opaque } from './layout.ts';
@@ -49,6 +49,7 @@ export class Served {
   readonly options: ServedOptions;
   /** Operations that have ended and can be used again. */
   readonly reads: BufferedRead[] = [];
+  readonly directReads: DirectRead[] = [];
   readonly writes: WriteFile[] = [];
   /** Sends the reply to a request that has waited; the session sets it. */
   answerLater: (unique: Opaque, answer: number) => void = () => {};

@@ -494,3 +494,35 @@ describe('a directory with a group of its own', () => {
     expect(kernel.create(ROOT, 'g', 0o100644)).toMatchObject({ uid: 5, gid: 6 });
   });
 });
+
+describe('READ', () => {
+  it('is the same past the cache as through it: dirty, clean, holes and the end', () => {
+    const kernel = TestKernel.start();
+    const { nodeid } = kernel.create(ROOT, 'file');
+    const wanted = new Uint8Array(600_000);
+    const put = (at: number, length: number, value: number): void => {
+      const bytes = new Uint8Array(length).fill(value);
+      wanted.set(bytes, at);
+      expect(kernel.write(nodeid, at, bytes).error).toBe(0);
+    };
+    put(0, 200_000, 1);
+    put(400_000, 200_000, 2);
+    kernel.rig.driver.run(kernel.rig.engine.commit());
+    kernel.rig.engine.store.blocks.evictAll();
+    // A part of it is in memory, a part is dirty.
+    kernel.read(nodeid, 8192, 4096);
+    put(100_000, 10, 3);
+    put(300_000, 5000, 4);
+    for (const [at, size] of [
+      [0, 600_000],
+      [0, 131_072],
+      [65_536, 131_072],
+      [524_288, 131_072],
+      [4_096, 4_096],
+      [99_999, 70_000],
+    ] as const) {
+      const found = kernel.read(nodeid, at, size);
+      expect(Buffer.compare(found, wanted.subarray(at, at + size)), `${size} at ${at}`).toBe(0);
+    }
+  });
+});

@@ -149,7 +149,7 @@ export function* read(
     const start = at ?? file.position;
     const part = { position: start, length: most, bytes: target, at: offset };
     const count = yield* file.direct
-      ? readBy(context.directReads, DirectRead, file.vnode, part)
+      ? readDirectly(context, file.vnode, part)
       : readInto(context, file.vnode, part);
     if (at === undefined) file.position = start + count;
     return count;
@@ -172,6 +172,15 @@ export function readInto(
   part: ReadPart,
 ): Procedure<number> {
   return readBy(reads, BufferedRead, vnode, part);
+}
+
+/** The same, past the cache. */
+export function readDirectly(
+  { directReads }: Pick<DataContext, 'directReads'>,
+  vnode: Vnode,
+  part: ReadPart,
+): Procedure<number> {
+  return readBy(directReads, DirectRead, vnode, part);
 }
 
 /** By an operation that was used before, if there is one. One that failed is not used again. */

@@ -4,7 +4,7 @@
  * procedures below the calls, on inodes.
  */
 export { type AttributeChange, setAttributes } from '../calls/attributes.ts';
-export { type ReadPart, readInto } from '../calls/files.ts';
+export { type ReadPart, readDirectly, readInto } from '../calls/files.ts';
 export { setFlags } from '../calls/inode-flags.ts';
 export { copyBetween } from '../calls/ranges.ts';
 export { type Procedure, run, runAsync, runSync } from '../procedure.ts';

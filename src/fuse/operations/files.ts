@@ -6,6 +6,7 @@ import {
   copyBetween,
   type Procedure,
   type ReadPart,
+  readDirectly,
   readInto,
   run,
   setAttributes,
@@ -44,6 +45,9 @@ export function open(served: Served, message: Message): Answer {
   return OPEN_OUT.size;
 }
 
+/** Reads of which as many bytes go past the cache: the kernel keeps them, and copies cost most. */
+const DIRECT_MIN = 64 * 1024;
+
 export function read(served: Served, message: Message): Answer {
   const position = message.u64(READ_IN.at.offset);
   const length = Math.min(message.u32(READ_IN.at.size), DATA_MAX);
@@ -54,7 +58,7 @@ export function read(served: Served, message: Message): Answer {
 }
 
 function* readPart(served: Served, vnode: Vnode, part: ReadPart, flags: number): Procedure<number> {
-  const count = yield* readInto(served, vnode, part);
+  const count = yield* (part.length < DIRECT_MIN ? readInto : readDirectly)(served, vnode, part);
   yield* accessed(served, vnode, flags);
   return count;
 }
