@@ -31,6 +31,7 @@ const CASES = [
   'small-files',
   'import',
   'mount',
+  'mount-work',
   'memory',
   'open',
 ];
