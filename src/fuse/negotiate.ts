@@ -5,6 +5,7 @@
  * 7.31; a newer major version is answered with ours, and the kernel asks once more.
  */
 import { ERRNO } from '../base/index.ts';
+import { InodeFlag } from '../format/index.ts';
 import { InitFlag, InitFlag2, MAJOR, MINOR, MINOR_OLDEST } from './constants.ts';
 import { DATA_MAX, type Message, REPLY_BODY } from './message.ts';
 import type { Served } from './served.ts';
@@ -36,6 +37,11 @@ const WANTED =
 
 const WANTED_2 = InitFlag2.DIRECT_IO_ALLOW_MMAP;
 
+/** Files that may not be opened for everything are there, or were: see operations/opening.ts. */
+function hasGuards({ nodes }: Served): boolean {
+  return nodes.root.has(InodeFlag.GUARDED_BELOW);
+}
+
 /** Answers INIT: the length of the reply's body, or a negative errno. */
 export function negotiate(served: Served, message: Message): number {
   const { at } = INIT_IN;
@@ -57,14 +63,17 @@ export function negotiate(served: Served, message: Message): number {
   const lists = InitFlag.POSIX_ACL | InitFlag.DONT_MASK;
   const optional =
     (writeback ? InitFlag.WRITEBACK_CACHE : 0) | (acl ? lists : 0) | (locks ? ownLocks : 0);
-  // What closes a file takes its locks away, so it has to be told of.
-  const unwanted = locks ? InitFlag.NO_OPEN_SUPPORT : 0;
+  // What closes a file takes its locks away, so it has to be told of. And who has once told the
+  // kernel that it need not ask cannot take that back.
+  const asked = locks || hasGuards(served);
+  const unwanted = asked ? InitFlag.NO_OPEN_SUPPORT : 0;
   const flags = offered & (WANTED | optional) & ~unwanted;
   served.acl = acl && (flags & lists) === lists;
   served.minor = Math.min(MINOR, minor);
   served.setxattrExtended = (flags & InitFlag.SETXATTR_EXT) !== 0;
-  served.opensUnasked =
-    (flags & InitFlag.NO_OPEN_SUPPORT) !== 0 && (flags & InitFlag.NO_OPENDIR_SUPPORT) !== 0;
+  const bothUnasked = InitFlag.NO_OPEN_SUPPORT | InitFlag.NO_OPENDIR_SUPPORT;
+  served.opensUnasked = (flags & bothUnasked) === bothUnasked;
+  served.opendirsUnasked = (offered & bothUnasked) === bothUnasked && !locks;
   const put = (offset: number, value: number): void =>
     out.setUint32(REPLY_BODY + offset, value, true);
   put(INIT_OUT.at.max_readahead, Math.min(READAHEAD_MAX, message.u32(at.max_readahead)));

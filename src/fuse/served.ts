@@ -64,6 +64,7 @@ export class Served {
   minor = 0;
   setxattrExtended = false;
   opensUnasked = false;
+  opendirsUnasked = false;
   acl = false;
 
   constructor(options: ServedOptions) {

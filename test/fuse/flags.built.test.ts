@@ -13,8 +13,9 @@ function outcomes(mounted: Mounted, lines: readonly string[], folder = mounted.p
 }
 
 /**
- * What ext4 refuses when a file is opened, which a mount does not ask: here the file refuses to be
- * changed, and what an append-only file allows for whoever has opened it to append is done.
+ * What ext4 refuses when a file is opened, which a mount does not ask if nothing was guarded when
+ * it began: here the file refuses to be changed, and what an append-only file allows for whoever
+ * has opened it to append is done.
  */
 const UNASKED = ['fallocate -l 4096 f', 'fallocate -n -l 4096 f'];
 
@@ -67,6 +68,48 @@ describeMounts('flags of inodes', () => {
       expect(mounted.check()).toContain('clean');
     });
   }
+
+  it('refuse to be opened to be written where some were when it was mounted', () => {
+    using mounted = new Mounted();
+    if (!isBesideExt4(mounted)) return;
+    const folders = [`${mounted.path}/work`, `${mounted.folder}/work`];
+    const make = 'mkdir work; cd work; for n in i a d plain; do echo old > $n; done';
+    const guard = 'for n in i a d; do chattr +$n $n; done';
+    const program = `
+import errno, os
+flags = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR, "append": os.O_APPEND,
+         "trunc": os.O_TRUNC, "creat": os.O_CREAT, "excl": os.O_EXCL}
+for name in ["i", "a", "d", "plain", "none"]:
+    for access in ["r", "w", "rw"]:
+        for more in ["", "append", "creat", "append creat", "creat excl"]:
+            for cut in ["", "trunc"] if access != "r" else [""]:
+                bits = sum(flags[word] for word in f"{access} {more} {cut}".split())
+                try:
+                    fd = os.open(name, bits, 0o600)
+                    said = "ok"
+                    if access != "r" and "append" not in more: os.pwrite(fd, b"x", 0)
+                    os.close(fd)
+                except OSError as error:
+                    said = errno.errorcode[error.errno]
+                print(name, access, more, cut, said)
+                if name == "none" and os.path.exists(name): os.unlink(name)
+`;
+    mounted.mount();
+    const [outcome, expected] = folders.map((folder) => {
+      mounted.sh(`${make}; ${guard}`, dirname(folder));
+      if (folder.startsWith(mounted.path)) {
+        mounted.umount();
+        mounted.mount();
+      }
+      const told = mounted.sh(`python3 - <<'END'\n${program}\nEND`, folder);
+      mounted.sh('for n in i a d; do chattr -$n $n; done', folder);
+      return told.split('\n');
+    });
+    expect(outcome).toEqual(expected);
+    expect(outcome?.filter((line) => line.endsWith('EPERM')).length).toBeGreaterThan(10);
+    mounted.umount();
+    expect(mounted.check()).toContain('clean');
+  });
 
   it('stay where nobody may take them away, and others are refused', () => {
     using mounted = Mounted.start();

@@ -13,11 +13,13 @@ import {
   IOCTL_OUT,
   LINK_IN,
   MKDIR_IN,
+  OPEN_IN,
   OPEN_OUT,
   RENAME2_IN,
   STATX_IN,
   STATX_OUT,
 } from '../../src/fuse/wire.ts';
+import type { Vnode } from '../../src/volume/index.ts';
 import { entryOf, type Reply, struct, TestKernel } from './kernel.ts';
 
 const ROOT = 1;
@@ -105,6 +107,61 @@ describe('a file without a name', () => {
     engine.apply = apply;
     for (let work = engine.reclaim(); work !== undefined; work = engine.reclaim()) driver.run(work);
     expect(orphans(kernel)).toBe(0);
+  });
+});
+
+describe('guarded files', () => {
+  /** A kernel before a volume that has an immutable and an append-only file. */
+  function guarded(): TestKernel {
+    const kernel = TestKernel.start();
+    for (const [name, bit] of [
+      ['i', FlagBit.IMMUTABLE],
+      ['a', FlagBit.APPEND],
+    ] as const) {
+      const { nodeid } = kernel.create(ROOT, name);
+      const data = new Uint8Array(4);
+      viewOf(data).setUint32(0, bit, true);
+      const head = struct(IOCTL_IN, { cmd: Ioctl.SETFLAGS, in_size: 4 });
+      kernel.ok(Opcode.IOCTL, nodeid, head, data);
+    }
+    kernel.create(ROOT, 'plain');
+    return kernel;
+  }
+
+  it('have opening be a request from the next mount on', () => {
+    const kernel = guarded();
+    const open = struct(OPEN_IN, { flags: 1 });
+    const { nodeid } = kernel.lookup(ROOT, 'i');
+    expect(-kernel.ask(Opcode.OPEN, nodeid, open).error).toBe(ERRNO.ENOSYS[0]);
+    const next = TestKernel.start({ rig: kernel.rig });
+    const errno = (name: string, flags: number): number =>
+      Math.abs(
+        next.ask(Opcode.OPEN, next.lookup(ROOT, name).nodeid, struct(OPEN_IN, { flags })).error,
+      );
+    const [EPERM] = ERRNO.EPERM;
+    const [read, write, append] = [0, 1, 0o2001];
+    expect([read, write, append].map((flags) => errno('i', flags))).toEqual([0, EPERM, EPERM]);
+    expect([read, write, append].map((flags) => errno('a', flags))).toEqual([0, EPERM, 0]);
+    expect([read, write, append, 0o1001].map((flags) => errno('plain', flags))).toEqual([
+      0, 0, 0, 0,
+    ]);
+    expect(errno('a', 0o3001)).toBe(EPERM);
+    // Directories are not asked for, and what is opened keeps what the kernel has of it.
+    expect(-next.ask(Opcode.OPENDIR, ROOT, struct(OPEN_IN)).error).toBe(ERRNO.ENOSYS[0]);
+    const body = next.ok(Opcode.OPEN, next.lookup(ROOT, 'plain').nodeid, struct(OPEN_IN));
+    expect(decode(OPEN_OUT, viewOf(body), 0).open_flags).toBe(2);
+  });
+
+  it('are not opened by CREATE either, if somebody has made them meanwhile', () => {
+    const kernel = TestKernel.start({ rig: guarded().rig });
+    const vnode = kernel.rig.engine.live.children?.get('i') as Vnode;
+    const { holds } = vnode;
+    const create = (name: string): Reply =>
+      kernel.ask(Opcode.CREATE, ROOT, struct(CREATE_IN, { flags: 1, mode: 0o100600 }), name);
+    expect(-create('i').error).toBe(ERRNO.EPERM[0]);
+    expect(vnode.holds).toBe(holds);
+    expect(create('plain').error).toBe(0);
+    expect(create('fresh').error).toBe(0);
   });
 });
 

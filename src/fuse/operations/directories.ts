@@ -20,7 +20,7 @@ const ALIGNMENT = 8;
 
 /** As for files: the kernel need not ask, and keeps what it was told of a directory. */
 export function opendir(served: Served, { out }: Message): Answer {
-  if (served.opensUnasked) return -ERRNO.ENOSYS[0];
+  if (served.opendirsUnasked) return -ERRNO.ENOSYS[0];
   for (let i = 0; i < OPEN_OUT.size; i += 4) out.setUint32(REPLY_BODY + i, 0, true);
   const flags = OpenFlag.CACHE_DIR | OpenFlag.KEEP_CACHE;
   out.setUint32(REPLY_BODY + OPEN_OUT.at.open_flags, flags, true);

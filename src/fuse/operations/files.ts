@@ -25,24 +25,21 @@ import {
   FSYNC_IN,
   LSEEK_IN,
   LSEEK_OUT,
-  OPEN_OUT,
+  OPEN_IN,
   READ_IN,
   WRITE_IN,
   WRITE_OUT,
 } from '../wire.ts';
 import { accessed, privilegesKept } from './attributes.ts';
+import { checkOpen, putOpened } from './opening.ts';
 
 /** What the older form of copy_file_range can answer at the most, in whole blocks. */
 const COPY_MAX = 0xfffff000;
 
-/**
- * A file that the kernel knows is open (N2), so it need not ask: it is told so by `ENOSYS`, if it
- * has said that it understands. Otherwise every open is answered alike: there are no handles.
- */
 export function open(served: Served, message: Message): Answer {
   if (served.opensUnasked) return -ERRNO.ENOSYS[0];
-  for (let i = 0; i < OPEN_OUT.size; i += 4) message.out.setUint32(REPLY_BODY + i, 0, true);
-  return OPEN_OUT.size;
+  checkOpen(served.vnode(message), message.u32(OPEN_IN.at.flags));
+  return putOpened(message.out, REPLY_BODY);
 }
 
 /** Reads of which as many bytes go past the cache: the kernel keeps them, and copies cost most. */

@@ -22,12 +22,12 @@ import {
   LINK_IN,
   MKDIR_IN,
   MKNOD_IN,
-  OPEN_OUT,
   RENAME_IN,
   RENAME2_IN,
 } from '../wire.ts';
 import { accessed } from './attributes.ts';
 import { readAcl, writeAcl } from './extended.ts';
+import { checkOpen, putOpened } from './opening.ts';
 
 const SET_GROUP = 0o2000;
 const O_EXCL = 0o200;
@@ -178,15 +178,19 @@ function* createOpen(served: Served, message: Message): Procedure<number> {
     if (!taken || (message.u32(CREATE_IN.at.flags) & O_EXCL) !== 0) throw error;
     vnode = yield* run(peek(served.engine, served.vnode(message), name));
     if (vnode === null) throw error;
+    try {
+      checkOpen(vnode, message.u32(CREATE_IN.at.flags));
+    } catch (refusal) {
+      vnode.holds--;
+      throw refusal;
+    }
   }
   return answerOpened(served, message, vnode);
 }
 
 function answerOpened(served: Served, message: Message, vnode: Vnode): number {
-  answerEntry(served, message, vnode);
-  const start = REPLY_BODY + ENTRY_OUT.size;
-  for (let i = 0; i < OPEN_OUT.size; i += 4) message.out.setUint32(start + i, 0, true);
-  return ENTRY_OUT.size + OPEN_OUT.size;
+  const length = answerEntry(served, message, vnode);
+  return length + putOpened(message.out, REPLY_BODY + length);
 }
 
 /** Makes a file without a name. Whether it may get one is for the kernel to say. */
