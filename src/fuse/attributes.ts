@@ -92,11 +92,21 @@ export function putEntry(served: Served, view: DataView, start: number, vnode: V
   const { validSeconds } = served.options;
   putAttributes(served, view, start + at.ino, vnode);
   setU64(view, start + at.nodeid, served.nodes.remember(vnode));
-  setU64(view, start + at.generation, 0);
+  view.setUint32(start + at.generation, generationOf(served, vnode), true);
+  view.setUint32(start + at.generation + 4, 0, true);
   setU64(view, start + at.entry_valid, validSeconds);
   setU64(view, start + at.attr_valid, validSeconds);
   view.setUint32(start + at.entry_valid_nsec, 0, true);
   view.setUint32(start + at.attr_valid_nsec, 0, true);
+}
+
+/**
+ * What makes the number of a node another one than the same number at another time, or of another
+ * mount: handles of inodes have both (name_to_handle_at(2), and NFS). Of the root the kernel wants
+ * 0.
+ */
+function generationOf({ nodes, options }: Served, vnode: Vnode): number {
+  return vnode === nodes.root ? 0 : (options.generation + vnode.round) >>> 0;
 }
 
 /** An entry that says: there is no such name, and that may be believed for a while. */

@@ -7,7 +7,8 @@
  *     data outlives its last name until it is forgotten. Of a directory without names there is
  *     nothing to keep, so it is merely held.
  * N3. The number of a node is the handle of its vnode, which is not used again while there is one;
- *     that of the root is 1, whichever directory was mounted.
+ *     that of the root is 1, whichever directory was mounted. With its generation it is not used
+ *     for another inode at any time.
  */
 import { FilesystemError, type Operation } from '../base/index.ts';
 import { InodeKind } from '../format/index.ts';

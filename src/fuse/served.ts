@@ -33,6 +33,8 @@ export interface ServedOptions {
   readonly acl: boolean;
   /** Keep the locks of fcntl(2) and flock(2); otherwise the kernel does, for this mount alone. */
   readonly locks: boolean;
+  /** A number that other mounts of the volume are not likely to have; 32 bits. */
+  readonly generation: number;
   /** Let times of access be as they are. */
   readonly noatime: boolean;
   /** Whose all inodes are, as replies have it. */

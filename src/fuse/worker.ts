@@ -63,7 +63,8 @@ async function serveVolume(
   const root = findRoot(volume, options);
   const { validSeconds, writeback, acl, locks, uid, gid, noatime } = options;
   const wanted = { validSeconds, writeback, acl, locks, uid, gid, noatime };
-  const served = new Served({ engine, root, now: clock, wordOf, ...wanted });
+  const [generation = 0] = crypto.getRandomValues(new Uint32Array(1));
+  const served = new Served({ engine, root, now: clock, wordOf, generation, ...wanted });
   served.tellFirst = (stale, reply) => tell({ type: 'stale', stale, reply });
   const transport = new DeviceTransport(fd);
   const message = new Message();

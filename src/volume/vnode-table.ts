@@ -24,12 +24,15 @@ export class VnodeTable {
   /** Vnodes that were dropped, to be used again (N1: nobody knows them any more). */
   readonly #spare: Vnode[] = [];
   #hand = 0;
-  #nextId = RESERVED_IDS + 1;
+  #lastId: number;
+  /** How often the numbers have begun anew. */
+  #round = 0;
   /** Told of every vnode that leaves. */
   onDrop: (vnode: Vnode) => void = () => {};
 
-  /** At most about `limit` vnodes are kept that nobody uses. */
-  constructor(pool: BufferPool, ops: MappingOps, limit: number) {
+  /** At most about `limit` vnodes are kept that nobody uses. Numbers begin above `lastId`. */
+  constructor(pool: BufferPool, ops: MappingOps, limit: number, lastId = RESERVED_IDS + 1) {
+    this.#lastId = lastId;
     this.#pool = pool;
     this.#ops = ops;
     this.#limit = limit;
@@ -42,6 +45,7 @@ export class VnodeTable {
   /** A new vnode, in the table but in no directory yet. */
   make(id: number = this.#takeId()): Vnode {
     const vnode = this.#spare.pop()?.renew(id) ?? new Vnode(id, this.#pool, this.#ops);
+    vnode.round = this.#round;
     vnode.place = this.#list.length;
     this.#list.push(vnode);
     this.#byId.set(id, vnode);
@@ -106,9 +110,11 @@ export class VnodeTable {
 
   #takeId(): number {
     do {
-      this.#nextId = this.#nextId === 0xffffffff ? RESERVED_IDS + 1 : this.#nextId + 1;
-    } while (this.#byId.has(this.#nextId));
-    return this.#nextId;
+      const isLast = this.#lastId === 0xffffffff;
+      this.#lastId = isLast ? RESERVED_IDS + 1 : this.#lastId + 1;
+      if (isLast) this.#round++;
+    } while (this.#byId.has(this.#lastId));
+    return this.#lastId;
   }
 }
 

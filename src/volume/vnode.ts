@@ -126,6 +126,8 @@ export class Vnode extends IomapFile implements MapRoot {
   /** The record was changeable in this txg, at this count of clones. */
   claimTxg = 0 as Txg;
   claimEpoch = -1;
+  /** No other vnode has its number in the same round. */
+  round = 0;
   /** Clock bit of the vnode table, and its place there. */
   used = true;
   place = 0;
@@ -208,6 +210,7 @@ export class Vnode extends IomapFile implements MapRoot {
     this.dirty = false;
     this.claimTxg = 0 as Txg;
     this.claimEpoch = -1;
+    this.round = 0;
     this.used = true;
     this.place = 0;
     this.loggedSize = 0;

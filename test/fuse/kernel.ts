@@ -94,6 +94,7 @@ export class TestKernel {
       acl: options.acl ?? false,
       locks: options.locks ?? false,
       noatime: options.noatime ?? true,
+      generation: options.generation ?? 0,
       uid: options.uid,
       wordOf: options.wordOf,
     });

@@ -281,6 +281,12 @@ describe('STATX, STATFS and ACCESS', () => {
     expect(space.bfree).toBe(kernel.rig.engine.store.space.available);
   });
 
+  it('are asked for, but not POLL: the kernel takes every file for ready', () => {
+    const kernel = TestKernel.start();
+    const { nodeid } = kernel.create(ROOT, 'a');
+    expect(-kernel.ask(Opcode.POLL, nodeid, new Uint8Array(24)).error).toBe(ERRNO.ENOSYS[0]);
+  });
+
   it('go by the bits, for whoever asks without default_permissions', () => {
     const kernel = TestKernel.start();
     const { nodeid } = kernel.create(ROOT, 'a', 0o100640);

@@ -148,6 +148,7 @@ function makeSession(send: (reply: Uint8Array, length: number) => void): Session
     acl: false,
     locks: false,
     noatime: true,
+    generation: 0,
   });
   return new Session({
     served,

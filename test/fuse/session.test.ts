@@ -89,6 +89,7 @@ describe('a reply that is not taken', () => {
       acl: false,
       locks: false,
       noatime: true,
+      generation: 0,
     };
     const served = new Served({ engine, now: () => 0, ...options });
     const sent: number[] = [];
@@ -208,10 +209,27 @@ describe('lookups', () => {
     expect(kernel.lookup(directory, '..').nodeid).toBe(ROOT);
     expect(kernel.lookup(ROOT, '..').nodeid).toBe(ROOT);
     expect(kernel.lookup(file, '..').nodeid).toBe(directory);
+    expect(kernel.lookup(directory, 'f').generation).toBe(0);
     // Those of the volume itself are nobody's.
     for (const node of [2, 3, 4, 5, 999]) {
       expect(kernel.ask(Opcode.LOOKUP, node, '.').error).toBe(-ERRNO.ENOENT[0]);
     }
+  });
+});
+
+describe('generations', () => {
+  it('tell apart numbers of different mounts, and those that came round', () => {
+    const kernel = TestKernel.start({ generation: 0xfffffffe });
+    const file = kernel.create(ROOT, 'a');
+    expect(file.generation).toBe(0xfffffffe);
+    expect(kernel.lookup(file.nodeid, '.')).toMatchObject({ generation: 0xfffffffe });
+    // Of the root the kernel wants none.
+    expect(kernel.lookup(file.nodeid, '..')).toMatchObject({ nodeid: ROOT, generation: 0 });
+    const vnode = kernel.session.served.nodes.get(file.nodeid);
+    vnode.round = 3;
+    expect(kernel.lookup(ROOT, 'a').generation).toBe(1);
+    const another = TestKernel.start({ rig: kernel.rig, generation: 7 });
+    expect(another.lookup(ROOT, 'a')).toMatchObject({ nodeid: file.nodeid, generation: 10 });
   });
 });
 
