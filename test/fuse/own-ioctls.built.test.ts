@@ -47,8 +47,17 @@ describeMounts('ioctl', () => {
 
   /** What is there after a mount was shut down, and mounted again. */
   function leftBy(number: string, flags: number, ...options: string[]): string {
+    return leftByProgram(SHUT_DOWN, number, flags, options);
+  }
+
+  function leftByProgram(
+    program: string,
+    number: string,
+    flags: number,
+    options: string[],
+  ): string {
     using mounted = Mounted.start(...options);
-    const script = SHUT_DOWN.replace('NUMBER', number).replace('FLAGS', String(flags));
+    const script = program.replace('NUMBER', number).replace('FLAGS', String(flags));
     expect(mounted.python(PRELUDE + script)).toBe('EIO EIO EIO EIO\nEIO EIO EIO EIO');
     mounted.umount();
     expect(mounted.check()).not.toContain('damage');
@@ -77,6 +86,13 @@ describeMounts('ioctl', () => {
       expect(tries.some((attempt) => attempt() === 'synced 9000')).toBe(true);
     },
   );
+
+  it('FS_IOC_SHUTDOWN of who has several threads keeps everything', () => {
+    const thread = 'import threading\nwait = threading.Event()\n';
+    const start = 'threading.Thread(target=wait.wait).start()\n';
+    const program = `${thread}${start}${SHUT_DOWN}wait.set()`;
+    expect(leftByProgram(program, 'SHUTDOWN', 2, [])).toMatch(whole);
+  });
 
   it('clones beside, and measures; programs see it at once', () => {
     using mounted = Mounted.start('-o', 'noatime');
