@@ -56,7 +56,8 @@ type Method = (this: never, ...args: never[]) => unknown;
 
 function replace(target: object, name: string, make: (original: Method) => Method): void {
   const methods = target as Record<string, Method>;
-  vi.spyOn(methods, name).mockImplementation(make(methods[name] as Method));
+  const original = methods[name] as Method;
+  vi.spyOn(methods, name).mockImplementation(make(original));
 }
 
 const nothing = (): Method => () => {};
