@@ -138,8 +138,14 @@ def do_setxattr():
     os.setxattr(path(), name, value, flags, follow_symlinks=draw.random() < 0.5)
 
 
+def do_fsetxattr():
+    """Of an open file, which may have no name any more, and may be a folder."""
+    fd, name = opened(), draw.choice(["user.a", "user.b", "trusted.c", "user."])
+    os.setxattr(fd, name, b"v" * draw.choice([0, 1, 50, 300]))
+
+
 def do_getxattr():
-    name = draw.choice(["user.a", "user.b", "trusted.c", "security.x"])
+    name = draw.choice(["user.a", "user.b", "trusted.c", "security.x", "user.", "nothing"])
     return len(os.getxattr(path(), name, follow_symlinks=draw.random() < 0.5))
 
 
@@ -183,11 +189,15 @@ CALLS = {
     "mknod": (do_mknod, 3),
     "chmod": (lambda: os.chmod(path(), draw.choice([0o644, 0o755, 0o6755, 0o2644, 0o000])), 4),
     "chown": (do_chown, 4),
+    "fchmod": (lambda: os.fchmod(opened(), draw.choice([0o644, 0o755, 0o6755, 0o700])), 2),
     "utime": (do_utime, 3),
+    "futime": (lambda: os.utime(opened(), ns=(10**9, draw.choice([1, 10**18]))), 2),
     "access": (lambda: os.access(path(), draw.randrange(8), effective_ids=True), 2),
     "listdir": (lambda: sorted(os.listdir(path())), 3),
     "setxattr": (do_setxattr, 4),
+    "fsetxattr": (do_fsetxattr, 2),
     "getxattr": (do_getxattr, 2),
+    "flistxattr": (lambda: sorted(os.listxattr(opened())), 2),
     "listxattr": (lambda: sorted(os.listxattr(path(), follow_symlinks=False)), 2),
     "removexattr": (lambda: os.removexattr(path(), draw.choice(["user.a", "user.b"])), 2),
     "fstat": (lambda: shown(os.fstat(opened())), 3),
