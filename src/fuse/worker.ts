@@ -14,6 +14,7 @@ import { Message } from './message.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Served } from './served.ts';
 import { Session } from './session.ts';
+import { clockOf } from './time-of-day.ts';
 import { DeviceTransport, serve } from './transport.ts';
 import { ASKED, REQUESTS, STOP, Upkeep } from './upkeep.ts';
 
@@ -138,10 +139,11 @@ class Between {
   };
 }
 
-/** Milliseconds since 1970 with a fraction, as fine as the process can tell. */
-function clock(): number {
-  return performance.timeOrigin + performance.now();
-}
+const clock = clockOf({
+  counter: () => performance.now(),
+  wall: Date.now,
+  origin: performance.timeOrigin,
+});
 
 function begin(): void {
   let volume: ServedVolume;
