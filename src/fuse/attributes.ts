@@ -2,7 +2,7 @@
  * Attributes of an inode, as replies have them.
  */
 import { BLOCK_SIZE, high32, low32, setU64, TWO_32 } from '../base/index.ts';
-import { InodeFlag, type InodeKind, type Time } from '../format/index.ts';
+import { InodeFlag, InodeKind, type Time } from '../format/index.ts';
 import { TYPE_BITS, type Vnode } from '../volume/index.ts';
 import { FlagBit } from './constants.ts';
 import { setI64 } from './layout.ts';
@@ -58,7 +58,7 @@ export function putAttributes(served: Served, view: DataView, start: number, vno
   const { at } = ATTR;
   putInode(served, view, start + at.ino, vnode);
   setU64(view, start + at.size, sizeOf(vnode));
-  setU64(view, start + at.blocks, vnode.sectors);
+  setU64(view, start + at.blocks, sectorsOf(served, vnode));
   setI64(view, start + at.atime, vnode.atime.sec);
   setI64(view, start + at.mtime, vnode.mtime.sec);
   setI64(view, start + at.ctime, vnode.ctime.sec);
@@ -84,6 +84,15 @@ export function putInode(served: Served, view: DataView, at: number, vnode: Vnod
 /** A directory's size is its number of entries in here; others have bytes, and so has this. */
 function sizeOf(vnode: Vnode): number {
   return vnode.isDirectory ? BLOCK_SIZE * Math.max(1, Math.ceil(vnode.size / 32)) : vnode.size;
+}
+
+/**
+ * With the writeback cache the kernel may have data that is not here yet, and asks for sectors only
+ * when a file is closed: so that nobody takes it for one hole meanwhile, each file has one.
+ */
+function sectorsOf({ options }: Served, vnode: Vnode): number {
+  const least = options.writeback && vnode.kind === InodeKind.FILE ? 1 : 0;
+  return Math.max(vnode.sectors, least);
 }
 
 /** Writes a `fuse_entry_out` at `start` of a reply, and counts the lookup. The hold is taken. */
@@ -140,7 +149,7 @@ export function answerStatx(served: Served, view: DataView, vnode: Vnode): numbe
   view.setUint16(REPLY_BODY + at.mode, modeOf(vnode), true);
   putInode(served, view, REPLY_BODY + at.ino, vnode);
   setU64(view, REPLY_BODY + at.size, sizeOf(vnode));
-  setU64(view, REPLY_BODY + at.blocks, vnode.sectors);
+  setU64(view, REPLY_BODY + at.blocks, sectorsOf(served, vnode));
   putTime(view, at.atime, vnode.atime);
   putTime(view, at.btime, vnode.btime);
   putTime(view, at.ctime, vnode.ctime);

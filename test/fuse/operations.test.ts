@@ -394,6 +394,18 @@ describe('ranges', () => {
     expect(before - engine.store.space.available).toBeLessThan(6);
   });
 
+  it('have a sector, though nothing of them is here, while the kernel may have it', () => {
+    for (const writeback of [false, true]) {
+      const kernel = TestKernel.start({ writeback });
+      kernel.ok(Opcode.MKDIR, ROOT, struct(MKDIR_IN, { mode: 0o755 }), 'd');
+      const { nodeid, blocks } = kernel.create(ROOT, 'a');
+      const sectors = [blocks, kernel.getattr(nodeid).blocks, kernel.lookup(ROOT, 'd').blocks];
+      expect(sectors).toEqual(writeback ? [1, 1, 0] : [0, 0, 0]);
+      kernel.write(nodeid, 0, 'x'.repeat(5000));
+      expect(kernel.getattr(nodeid).blocks).toBe(16);
+    }
+  });
+
   it('are sought for holes, but not while the kernel may have what is not here', () => {
     const seek = (kernel: TestKernel, node: number, offset: number, whence: number): number => {
       const reply = kernel.ask(Opcode.LSEEK, node, struct(LSEEK_IN, { offset, whence }));
