@@ -92,7 +92,9 @@ describeMounts('mounts that come and go', () => {
 });
 
 describeMounts('a mount that is busy', () => {
-  it('is not taken away by umount, nor by the command, and goes on', async () => {
+  it('is not taken away by umount, nor by the command, and goes on', {
+    timeout: 600_000,
+  }, async () => {
     using mounted = Mounted.start();
     const workers = [0, 1, 2].map((i) => new Saying(mounted, 'python3', '-c', WORK, `f${i}`));
     for (let round = 0; round < (LONG ? 100 : 4); round++) {

@@ -73,11 +73,11 @@ export class Mounted {
   }
 
   /** Runs a script of bash in the mount; it must succeed, with each of its parts. */
-  sh(script: string, folder: string = this.path): string {
+  sh(script: string, folder: string = this.path, timeout = 120_000): string {
     const { status, stdout, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
       encoding: 'utf8',
       cwd: folder,
-      timeout: 120_000,
+      timeout,
       maxBuffer: 64 * 2 ** 20,
     });
     if (status !== 0) throw new Error(`${script}\nended with ${status}: ${stdout}${stderr}`);
