@@ -1,6 +1,6 @@
 /**
- * Builds on a mount: C with make, ar and ccache; and with RAMET_LONG=1 git with tens of thousands of
- * objects, and this project itself.
+ * Builds on a mount: C with make, ar and ccache; and with RAMET_LONG=1 git with tens of
+ * thousands of objects, and this project itself.
  */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -27,7 +27,8 @@ for i in range(count):
     open(f'm{i}.h', 'w').write(f'int f{i}(int);\\n')
 includes = ''.join(f'#include "m{i}.h"\\n' for i in range(count))
 calls = ' + '.join(f'f{i}({i})' for i in range(count))
-open('main.c', 'w').write(f'#include <stdio.h>\\n{includes}int main() {{ printf("%d\\\\n", {calls}); }}')
+main = f'int main() {{ printf("%d\\\\n", {calls}); }}'
+open('main.c', 'w').write(f'#include <stdio.h>\\n{includes}{main}')
 open('Makefile', 'w').write('''O=$(patsubst %.c,%.o,$(wildcard *.c))
 prog: lib.a main.o
 \\t$(CC) -o $@ main.o lib.a

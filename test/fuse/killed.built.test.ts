@@ -21,7 +21,8 @@ db.execute('create index if not exists i on t(x)')
 for n in range(first, first + 100000):
     db.execute('begin immediate')
     for part in range(3):
-        db.execute('insert into t values (?, ?, ?)', (n, part, f'{n * 7919 % 1000003} ' * (n % 200)))
+        text = f'{n * 7919 % 1000003} ' * (n % 200)
+        db.execute('insert into t values (?, ?, ?)', (n, part, text))
     db.execute('update t set part = part + 3 where n = ?', (n - 5,))
     db.execute('commit'); print(n, flush=True); time.sleep(0.002)
 `;
@@ -31,7 +32,8 @@ const SQLITE_JUDGE = `
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1] + '.db', timeout=100)
 print(db.execute('pragma integrity_check').fetchall() == [('ok',)])
-print(db.execute('select count(*) from (select 1 from t group by n having count(*) != 3)').fetchone()[0])
+halves = 'select count(*) from (select 1 from t group by n having count(*) != 3)'
+print(db.execute(halves).fetchone()[0])
 for said in sys.argv[2:]:
     first, last = map(int, said.split('-'))
     found = {n for (n,) in db.execute('select distinct n from t')}
@@ -39,14 +41,15 @@ for said in sys.argv[2:]:
 `;
 
 /**
- * Commits, each told of. The last may be missing, since git syncs no directory; so may data of files
- * that it does not sync: `HEAD` and the settings, which are synced here when they are made.
+ * Commits, each told of. The last may be missing, since git syncs no directory; so may data of
+ * files that it does not sync: `HEAD` and the settings, which are synced here when they are made.
  */
 const GIT = `
 export HOME=$PWD GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=core.fsync GIT_CONFIG_VALUE_0=all \\
   GIT_CONFIG_KEY_1=gc.auto GIT_CONFIG_VALUE_1=40 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b \\
   GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
-test -d repo || { git init -q repo; sync repo/.git/HEAD repo/.git/config; }; cd repo; n=$(git rev-list --count HEAD 2>/dev/null || echo 0)
+test -d repo || { git init -q repo; sync repo/.git/HEAD repo/.git/config; }
+cd repo; n=$(git rev-list --count HEAD 2>/dev/null || echo 0)
 while n=$((n + 1)); do
   mkdir -p d$((n % 7)); echo $n > d$((n % 7))/f$((n % 31)); seq $n > long; git add -A .
   git commit -qm $n; echo $n
@@ -61,7 +64,8 @@ git fsck --strict --no-dangling 2>&1 | grep -v '^notice' || true; git rev-list -
 const NOISE = `
 while true; do
   mkdir -p noise; tar -C "$SOURCE" -cf - . | tar -C noise -xf -; cp -r noise again
-  head -c 3000000 /dev/urandom > noise/big; truncate -s 5M noise/big; mv noise again/in; rm -rf again
+  head -c 3000000 /dev/urandom > noise/big; truncate -s 5M noise/big
+  mv noise again/in; rm -rf again
 done
 `;
 

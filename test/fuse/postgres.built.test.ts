@@ -46,7 +46,8 @@ function judge(postgres: Postgres): void {
     return `(select sum(${letter}balance) from pgbench_${table})`;
   });
   const [found] = postgres.query(
-    `select count(distinct s) from unnest(array[${sums}, (select sum(delta) from pgbench_history)]) s`,
+    `select count(distinct s) from
+     unnest(array[${sums}, (select sum(delta) from pgbench_history)]) s`,
   );
   expect(found).toBe('1');
   postgres.run('pg_amcheck', '--heapallindexed', 'postgres');

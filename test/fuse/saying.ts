@@ -1,6 +1,6 @@
 /**
- * Saying: a program on a mount that says a number, on a line of its own, when it has done a piece of
- * its work.
+ * Saying: a program on a mount that says a number, on a line of its own, when it has done a piece
+ * of its work.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

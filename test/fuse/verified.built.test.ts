@@ -1,6 +1,6 @@
 /**
- * With RAMET_LONG=1: programs that verify a filesystem themselves, fio by checksums of what it wrote
- * and stress-ng by what it expects, beside the host's own filesystem.
+ * With RAMET_LONG=1: programs that verify a filesystem themselves, fio by checksums of what it
+ * wrote and stress-ng by what it expects, beside the host's own filesystem.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ function fio(mounted: Mounted, engine: string, direct: boolean, pattern: string)
   return status === 0 && /err= 0/u.test(stdout) ? '' : `${args.join(' ')}: ${stdout}${stderr}`;
 }
 
-/** What stress-ng says of one folder: stressors that did anything, were refused, or found faults. */
+/** What stress-ng says of a folder: stressors that did something, were skipped, or found faults. */
 function stress(folder: string): { ran: Set<string>; skipped: Set<string>; faults: string[] } {
   const log = `${folder}.log`;
   const args = ['--class', 'filesystem', '--sequential', '2', '-t', '3', '--verify'];
