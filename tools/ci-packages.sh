@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that some tests use: XFS and btrfs to compare with, FUSE to mount,
-# flags of files, Python for calls of the kernel that Node does not have, git and sqlite3 to work on a mount.
+# flags of files, Python for calls of the kernel that Node does not have, and programs to work on a
+# mount. The long tests use ccache, fio and stress-ng besides.
 # Tests that need one of them and do not find it say so and are skipped.
 set -euo pipefail
 
-packages=(e2fsprogs xfsprogs btrfs-progs fuse3 python3 git sqlite3)
+packages=(e2fsprogs xfsprogs btrfs-progs fuse3 python3 git sqlite3
+  rsync acl gcc libc6-dev make postgresql)
 
 missing=()
 for package in "${packages[@]}"; do
