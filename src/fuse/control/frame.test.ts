@@ -57,7 +57,7 @@ describe('a frame', () => {
     const now = { sec: 1_600_000_000, nsec: 123_456_789 };
     const times = { atime: now, mtime: now, ctime: now, btime: now };
     const vnode = { kind: 2, mode: 0o751, nlink: 2, uid: 1, gid: 2, rdev: 0, ino: 7, size: 9 };
-    const inode = { ...vnode, ...times, realm: { id: 3 }, blocksInUse: 4 };
+    const inode = { ...vnode, ...times, realm: { id: 3 }, sectors: 32 };
     const stats = new BigIntStats(inode as unknown as ConstructorParameters<typeof Stats>[0]);
     const came = sent(stats) as BigIntStats;
     expect({ ...came }).toEqual({ ...stats });
