@@ -544,3 +544,22 @@ describe('READ', () => {
     }
   });
 });
+
+describe('STATFS', () => {
+  it('has the room of what was removed, though that is worked off later', () => {
+    const kernel = TestKernel.start();
+    const free = (): number => {
+      const body = kernel.ok(Opcode.STATFS, ROOT);
+      return decode(STATFS_OUT, viewOf(body), 0).bavail;
+    };
+    const before = free();
+    const { nodeid } = kernel.create(ROOT, 'large');
+    for (let i = 0; i < 16; i++) kernel.write(nodeid, i * 262_144, new Uint8Array(262_144).fill(1));
+    kernel.rig.driver.run(kernel.rig.engine.commit());
+    expect(before - free()).toBeGreaterThanOrEqual(1024);
+    kernel.ok(Opcode.UNLINK, ROOT, 'large');
+    kernel.forget(nodeid, 1);
+    expect(kernel.rig.engine.reclaimer.isEmpty).toBe(false);
+    expect(before - free()).toBeLessThan(16);
+  });
+});

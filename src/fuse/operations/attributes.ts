@@ -2,7 +2,7 @@
  * Operations on attributes: getattr, setattr, statx, access, statfs.
  */
 import { type AttributeChange, type Procedure, run, setAttributes } from '../../api/node/index.ts';
-import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
+import { BLOCK_SIZE, ERRNO, FilesystemError, type Operation, setU64 } from '../../base/index.ts';
 import { AttributeMask, InodeFlag, type Time } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
 import { ACL_ACCESS, aclWithMode } from '../acl.ts';
@@ -174,8 +174,37 @@ export function access(served: Served, message: Message): Answer {
   return ((mode >>> shift) & wanted) === wanted ? 0 : -ERRNO.EACCES[0];
 }
 
+/** For so long what removing has left is worked off before room is told. */
+const RECLAIM_MS = 20;
+
+/** Who has removed something looks for the room that it had: mostly it is there at once. */
 export function statfs(served: Served, { out }: Message): Answer {
-  const { space, superblock, state } = served.engine.store;
+  const work = served.readOnly ? undefined : served.engine.reclaim();
+  return work === undefined ? answerRoom(served, out) : reclaimFirst(served, out, work);
+}
+
+function* reclaimFirst(
+  served: Served,
+  out: DataView,
+  first: Operation<unknown>,
+): Procedure<number> {
+  const { engine, options } = served;
+  const end = options.now() + RECLAIM_MS;
+  try {
+    yield* run(first);
+    while (options.now() < end) {
+      const work = engine.reclaim();
+      if (work === undefined) break;
+      yield* run(work);
+    }
+  } catch {
+    // The store has latched the cause; the next change tells it.
+  }
+  return answerRoom(served, out);
+}
+
+function answerRoom({ engine }: Served, out: DataView): number {
+  const { space, superblock, state } = engine.store;
   const { at } = STATFS_OUT;
   for (let i = 0; i < STATFS_OUT.size; i += 4) out.setUint32(REPLY_BODY + i, 0, true);
   setU64(out, REPLY_BODY + at.blocks, superblock.geometry.blockCount);
