@@ -4,12 +4,11 @@
  * What is dirty of the file is written back to its place, and the log says where that is; or, if it
  * is little, the log has it, and it stays dirty. Data that went over what was there is in its place
  * and needs the flush alone; the time of that is told, unless only the data is asked for. The log
- * says what else was done, in order. Of
- * other files nothing is written: after a crash each of their blocks is one of those that it has
- * been since the last commit.
+ * says what else was done, in order. Of other files nothing is written but what replaces something
+ * (H6): after a crash each of their blocks is one of those that it has been since the last commit.
  */
 import { DeviceError, type Operation, type Plan, PlannedOperation } from '../base/index.ts';
-import { Writeback } from '../iomap/index.ts';
+import { type IomapFile, Writeback } from '../iomap/index.ts';
 import type { Engine } from './engine.ts';
 import type { Vnode } from './vnode.ts';
 
@@ -52,11 +51,14 @@ export class Fsync extends PlannedOperation<void> {
       this.#size = vnode.size;
       this.#cuts = vnode.cuts;
     }
-    if (this.#waits === undefined && !vnode.logged && !this.#tellData()) {
-      this.#waits = new Writeback(pool, { only: (file) => file === vnode });
+    const untold = this.#waits === undefined ? this.#untold() : [];
+    if (untold.length > 0) {
+      const chosen = new Set<IomapFile>(untold);
+      this.#waits = new Writeback(pool, { only: (file) => chosen.has(file) });
       plan.follow(this.#waits);
     } else if (!this.#flushing) {
       const { store, records } = this.#engine;
+      records.toldReplacing();
       records.sized(vnode, Math.min(this.#size, vnode.size));
       if (!this.#dataOnly) records.timed(vnode);
       this.#flushing = true;
@@ -75,10 +77,17 @@ export class Fsync extends PlannedOperation<void> {
     return true;
   }
 
+  /** Files that have to be written back first: this one, and those that replace something (H6). */
+  #untold(): Vnode[] {
+    const files = this.#engine.records.untoldReplacing();
+    if (!files.includes(this.#vnode) && !this.#vnode.logged) files.push(this.#vnode);
+    return files.filter((file) => !this.#tellData(file));
+  }
+
   /** Little data goes into the log, unless the file is so small that its inode takes it. */
-  #tellData(): boolean {
+  #tellData(vnode: Vnode): boolean {
     const { iomapOps, records } = this.#engine;
-    return !iomapOps.isInline(this.#vnode) && records.tellData(this.#vnode);
+    return !iomapOps.isInline(vnode) && records.tellData(vnode);
   }
 
   protected override apply(): boolean {

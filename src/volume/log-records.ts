@@ -21,6 +21,10 @@
  *     has its place over data that the log told before, and the other way round.
  * H5. Nothing tells whether data that went over what was there has arrived. So what might share
  *     such data is not told before a flush has covered it: there, too, the log is lost.
+ * H6. A replacement is told with its data: what is dirty of a file that took the place of another
+ *     one, or of what it had been, becomes durable with whatever is made durable next. Otherwise
+ *     a crash would leave neither the old nor the new. What replaces something while an fsync
+ *     waits is the next one's affair.
  */
 import { BLOCK_SIZE, MIB } from '../base/index.ts';
 import { FOLIO_BLOCKS, FOLIO_SIZE, type Folio, NO_FOLIO } from '../cache/index.ts';
@@ -30,6 +34,7 @@ import {
   AttributeMask,
   type CloneRangeMutation,
   InodeFlag,
+  InodeKind,
   type Mutation,
   ROOT_HANDLE,
   SNAPSHOTS_HANDLE,
@@ -66,6 +71,8 @@ export class LogRecords {
   readonly #bound = new Set<number>();
   /** Files whose last overwrite has a time that nobody was told. */
   readonly #untold = new Set<Vnode>();
+  /** Files that took the place of others, or of all that they had been, in the open txg. */
+  readonly #replacing = new Set<Vnode>();
   /** Nodes of H3 in the open txg, at most. */
   #nodes = 0;
 
@@ -78,6 +85,7 @@ export class LogRecords {
   /** A txg begins: it has introduced nobody yet. */
   restart(): void {
     this.#nodes = 0;
+    this.#replacing.clear();
     this.#bound.clear();
     this.#bound.add(ROOT_HANDLE).add(SNAPSHOTS_HANDLE);
   }
@@ -86,6 +94,8 @@ export class LogRecords {
   add(record: Mutation): void {
     this.journal?.(record);
     const { log } = this.#store;
+    if (record.type === 'truncate' && record.size === 0)
+      this.replaces(this.#vnodeOf(record.target));
     if (record.type === 'fallocate' || record.type === 'clone-range') {
       unsettle(this.#store, this.#vnodeOf(record.target), 0);
     }
@@ -107,6 +117,30 @@ export class LogRecords {
     } else if (staysBehind(record)) log.lose();
     // It may have dropped the data that had made the file longer.
     if (changed?.logged) this.sized(changed, changed.size);
+  }
+
+  /** A file has the name of another one now, or is empty. */
+  replaces(vnode: Vnode): void {
+    if (vnode.kind === InodeKind.FILE) this.#replacing.add(vnode);
+  }
+
+  /** Of the files that {@link replaces} was told of, those whose data the log does not know. */
+  untoldReplacing(): Vnode[] {
+    const untold: Vnode[] = [];
+    for (const vnode of this.#replacing) {
+      if (vnode.unlinked) this.#replacing.delete(vnode);
+      else if (!vnode.logged) untold.push(vnode);
+    }
+    return untold;
+  }
+
+  /** The log knows what they have; one that is still empty will have to be asked for again. */
+  toldReplacing(): void {
+    for (const vnode of this.#replacing) {
+      if (!vnode.logged || vnode.size === 0) continue;
+      this.sized(vnode, vnode.size);
+      this.#replacing.delete(vnode);
+    }
   }
 
   /** Before a change: makes sure that the inodes that its record names can be named. */

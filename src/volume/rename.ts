@@ -77,6 +77,7 @@ export class Rename extends Mutate<void> {
     if (this.#target !== undefined) this.#replace(this.#target);
     const entry = { directory: to, name: this.#record.newName, key: this.#targetKey };
     moveTo(engine, source, entry, this.#target !== undefined);
+    if (this.#target !== undefined) engine.records.replaces(source);
     to.size++;
     this.#endOldName();
     if (source.isDirectory) from.nlink--;
