@@ -35,7 +35,11 @@ function fio(mounted: Mounted, engine: string, direct: boolean, pattern: string)
     '--size=12M --numjobs=2 --iodepth=8 --fsync=64 --end_fsync=1 --randseed=7 --unlink=1',
     '--verify=crc32c --verify_fatal=1 --do_verify=1 --group_reporting',
   ].flatMap((arg) => arg.split(' '));
-  const { status, stdout, stderr } = spawnSync('fio', args, { encoding: 'utf8', timeout: 120_000 });
+  const { status, stdout, stderr } = spawnSync('fio', args, {
+    encoding: 'utf8',
+    cwd: mounted.folder,
+    timeout: 120_000,
+  });
   return status === 0 && /err= 0/u.test(stdout) ? '' : `${args.join(' ')}: ${stdout}${stderr}`;
 }
 
