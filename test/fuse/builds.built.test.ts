@@ -93,20 +93,28 @@ for (const options of LONG ? [[], ['-o', 'writeback']] : [[]]) {
       const found = mounted.check();
       mounted[Symbol.dispose]();
       expect(found).toContain('clean');
-    });
+    }, 300_000);
 
-    it.runIf(has('gcc') && has('make'))('make builds C, and only what has changed', () => {
-      const cache = has('ccache') ? 'ccache ' : '';
-      mounted.sh(`mkdir c; cd c; export CCACHE_DIR="$PWD/cache" CCACHE_HARDLINK=1 CC='${cache}gcc'
-        python3 - ${LONG ? 500 : 40} <<'END'\n${SOURCES}\nEND
+    it.runIf(has('gcc') && has('make'))(
+      'make builds C, and only what has changed',
+      { timeout: 600_000 },
+      () => {
+        const cache = has('ccache') ? 'ccache ' : '';
+        mounted.sh(
+          `mkdir c; cd c; export CCACHE_DIR="$PWD/cache" CCACHE_HARDLINK=1 CC='${cache}gcc'
+        python3 - ${LONG ? 300 : 40} <<'END'\n${SOURCES}\nEND
         make -sj2; ./prog > ../first; sha1sum prog > ../sum; make -q prog
         make -s clean; make -sj2; sha1sum -c ../sum; make -q prog
         unset CCACHE_HARDLINK; export CCACHE_FILECLONE=1
         make -s clean; make -sj2; sha1sum -c ../sum; ./prog | cmp - ../first
         touch m7.h; ! make -q prog; make -n prog | grep -c ' -c m' | grep -qx 2
         make -s; ./prog | cmp - ../first; strip prog; ./prog | cmp - ../first
-        cd ..; rm -rf c first sum`);
-    });
+        cd ..; rm -rf c first sum`,
+          mounted.path,
+          600_000,
+        );
+      },
+    );
 
     it.runIf(LONG && has('git'))(
       'git has fifty thousand loose objects',

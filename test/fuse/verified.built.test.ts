@@ -8,7 +8,10 @@ import { expect, it } from 'vitest';
 import { describeMounts, Mounted } from './mounted.ts';
 
 const LONG = process.env['RAMET_LONG'] === '1';
-const OPTIONS = [[], ['-o', 'writeback']];
+const OPTIONS = [
+  { title: 'plain', options: [] },
+  { title: 'with the writeback cache', options: ['-o', 'writeback'] },
+];
 
 /** Whether there is such a program; where not, its test is left out, and says so. */
 function has(program: string): boolean {
@@ -63,10 +66,10 @@ function stress(folder: string): { ran: Set<string>; skipped: Set<string>; fault
 
 describeMounts('fio on a mount', () => {
   it.runIf(has('fio')).each(OPTIONS)(
-    'reads what it wrote, by every engine %s %s',
+    'reads what it wrote, by every engine: $title',
     { timeout: 1_200_000 },
-    (...options) => {
-      using mounted = Mounted.start(...options.filter((one) => one !== undefined));
+    ({ options }) => {
+      using mounted = Mounted.start(...options);
       const faults: string[] = [];
       let runs = 0;
       for (const engine of ENGINES) {
@@ -90,11 +93,11 @@ const NOT_ON_FUSE = ['fiemap'];
 
 describeMounts('stress-ng on a mount', () => {
   it.runIf(has('stress-ng')).each(OPTIONS)(
-    'finds no fault, and can do what it can beside the mount %s %s',
+    'finds no fault, and can do what it can beside the mount: $title',
     { timeout: 2_400_000 },
-    (...options) => {
+    ({ options }) => {
       using mounted = new Mounted('4GiB');
-      mounted.mount(...options.filter((one) => one !== undefined));
+      mounted.mount(...options);
       const here = stress(mounted.path);
       mkdirSync(`${mounted.folder}/host`);
       const there = stress(`${mounted.folder}/host`);
