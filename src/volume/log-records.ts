@@ -238,6 +238,8 @@ export class LogRecords {
 
   /** A vnode leaves memory, and may be another inode soon. One that was removed has no time. */
   dropped(vnode: Vnode): void {
+    // Its data has its place, and was told with that.
+    this.#replacing.delete(vnode);
     if (vnode.parent === undefined) this.#untold.delete(vnode);
     else this.timed(vnode);
   }

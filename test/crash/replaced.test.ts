@@ -4,9 +4,12 @@
  */
 import { describe, expect, it } from 'vitest';
 import { Volume } from '../../src/api/index.ts';
+import { MIB } from '../../src/base/index.ts';
 import { MemoryDevice } from '../../src/device/index.ts';
-import { COMMON } from '../api/bench.ts';
-import type { TapeDevice } from '../store/tape.ts';
+import { Driver } from '../../src/drive/index.ts';
+import { lookup } from '../../src/volume/index.ts';
+import { COMMON, OpenVolume } from '../api/bench.ts';
+import { TapeDevice } from '../store/tape.ts';
 import { volumeOn } from './tape-volume.ts';
 
 function fileLeft(tape: TapeDevice, path: string): string {
@@ -48,4 +51,22 @@ describe.each(Object.entries(REPLACE))('a file that is replaced %s', (_, replace
     fs.fsyncSync(fd);
     expect(tape.calls.map(({ kind }) => kind)).toEqual(['write', 'flush']);
   });
+});
+
+it('what replaces a file is durable with what is synced next, though it has left memory', async () => {
+  const tape = new TapeDevice(new Uint8Array(8 * MIB));
+  const driver = new Driver(tape, { pause: () => Promise.resolve() });
+  const volume = await OpenVolume.on(tape, driver, { ...COMMON, create: true, logBlocks: 128 });
+  const { fs, inside: engine } = volume;
+  fs.writeFileSync('/f', 'o'.repeat(300_000));
+  volume.syncSync();
+  const text = 'n'.repeat(300_000);
+  fs.writeFileSync('/f', text);
+  while (engine.pool.dirtyBlocks > 0) driver.run(engine.pool.relief());
+  const vnode = driver.run(lookup(engine, engine.live, 'f'));
+  vnode.holds--;
+  engine.inodes.push();
+  engine.table.drop(vnode);
+  fs.fsyncSync(fs.openSync('/other', 'w'));
+  expect(fileLeft(tape, '/f')).toBe(text);
 });
