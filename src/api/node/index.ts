@@ -9,5 +9,6 @@ export { setFlags } from '../calls/inode-flags.ts';
 export { copyBetween } from '../calls/ranges.ts';
 export { type Procedure, run, runAsync, runSync } from '../procedure.ts';
 export { FinelyTimed, Kinded, Timed } from '../stats.ts';
+export type { VolumeEngine } from '../volume.ts';
 export { trim } from '../volume-size.ts';
-export { NodeVolume, ServedVolume } from './volume.ts';
+export { imageOf, NodeVolume, ServedVolume, takeBack } from './volume.ts';
