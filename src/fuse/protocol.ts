@@ -2,9 +2,13 @@
  * What the thread that has the clock and the thread that has the engine tell each other.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { ImageLoan } from '../device/node.ts';
 
 export interface WorkerOptions {
   readonly image: string;
+  /** The image, if it is open already. */
+  readonly loan: ImageLoan | undefined;
+  readonly extentSize: number | undefined;
   readonly snapshot: string | undefined;
   /** Directory of the volume that becomes the root, a binary string. */
   readonly path: string;

@@ -61,7 +61,8 @@ export class Desk {
     this.#served = volume;
     this.#counts = counts;
     this.#port = port;
-    this.#watch = new StaleWatch(volume.parts.engine, served.nodes);
+    const { engine, driver } = volume.parts;
+    this.#watch = new StaleWatch(engine, served.nodes, driver);
   }
 
   /** True if there are calls that take their time. */
