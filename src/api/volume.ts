@@ -116,7 +116,7 @@ export class Volume extends Names {
   /** `node:fs`, synchronous; with promises as `fs.promises`. */
   readonly fs: SyncFs;
   protected readonly caller: Caller;
-  readonly #options: VolumeOptions;
+  protected readonly options: VolumeOptions;
   readonly #session = new Session('volume');
   /** Undefined while another thread has the engine. */
   #home: Home | undefined;
@@ -125,7 +125,7 @@ export class Volume extends Names {
 
   protected constructor(device: Device, driver: Driver, engine: Engine, options: VolumeOptions) {
     super();
-    this.#options = options;
+    this.options = options;
     this.#home = this.#moveIn({ device, driver, engine }, 0);
     this.caller = new Caller(new CallerHome(this.#home.context, driver));
     this.fs = makeFs(this.caller);
@@ -133,7 +133,7 @@ export class Volume extends Names {
 
   /** What the volume is made of, where it is. Open files are numbered from `firstFile` on. */
   #moveIn({ device, driver, engine }: VolumeEngine, firstFile: number): Home {
-    const options = this.#options;
+    const options = this.options;
     driver.onBroken = (error) => engine.store.latch(error);
     driver.concurrency = engine.pool.operationsMax;
     const context = new Context({

@@ -52,6 +52,24 @@ export async function unmount(directory: string, lazy = false): Promise<void> {
   throw new FilesystemError(code, `Cannot unmount ${directory}: ${reasonIn(output, 'umount')}`);
 }
 
+const TRIES = 10;
+const TRY_MS = 50;
+
+/**
+ * The same, for a mount of this process: a look of its own at it, or a program that has just ended,
+ * is waited for.
+ */
+export async function unmountOwn(directory: string, lazy: boolean): Promise<void> {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await unmount(directory, lazy);
+    } catch (error) {
+      if (errorCode(error) !== 'EBUSY' || left <= 1) throw error;
+      await new Promise((resolve) => void setTimeout(resolve, TRY_MS));
+    }
+  }
+}
+
 /**
  * Gives a mount other options of mount(8). One whose server has the volume read-only stays so,
  * whatever the kernel lets through.
@@ -138,9 +156,8 @@ function common({ options = [] }: AttachOptions, readOnly: boolean): string[] {
 }
 
 /** The kernel reads ahead 128 KiB of a file by itself; a request can bring eight times as much. */
-export function raiseReadahead(directory: string): void {
+export function raiseReadahead(dev: number): void {
   try {
-    const { dev } = statSync(directory);
     const name = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
     writeFileSync(`/sys/class/bdi/${name}/read_ahead_kb`, String(DATA_MAX / 1024));
   } catch {

@@ -22,16 +22,22 @@ export class Between {
     this.#shared = shared;
   }
 
+  /** Nothing more is to be served. */
+  get isStopped(): boolean {
+    return Atomics.load(this.#shared, STOPPED) !== 0;
+  }
+
   /** After each request: a promise if others have to have their turn, `'stop'` at the end. */
   readonly requests = (): Promise<void> | 'stop' | undefined => {
     const { opcode } = this.#message;
     const woken = opcode === Opcode.NOTIFY_REPLY || opcode === Opcode.STATFS;
     Atomics.add(this.#shared, REQUESTS, 1);
+    if (this.isStopped) return 'stop';
     if (!woken) this.#requests++;
     const desk = this.#desk;
     if (desk === undefined || Atomics.load(this.#shared, ASKED) === 0) {
       this.#upkeep.after(woken);
-      return Atomics.load(this.#shared, STOPPED) === 0 ? undefined : 'stop';
+      return undefined;
     }
     Atomics.store(this.#shared, ASKED, 0);
     const isQuiet = this.#requests === this.#atTurn;

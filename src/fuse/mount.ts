@@ -127,8 +127,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   const control = await startControl(serving, opened.readOnly);
   const closed = ended.finally(serve(serving, control));
   closed.catch(() => {});
-  await kernel.begin();
-  raiseReadahead(directory);
+  raiseReadahead(await kernel.begin());
   return new ServedMount(directory, closed);
 }
 
@@ -161,8 +160,10 @@ function serve(serving: Serving, control: Control | undefined): () => void {
   };
   worker.on('message', ({ type }: FromWorker) => {
     if (type !== 'served') return;
-    close();
-    worker.postMessage({ type: 'close' } satisfies ToWorker);
+    void (control?.server.drained() ?? Promise.resolve()).finally(() => {
+      close();
+      worker.postMessage({ type: 'close' } satisfies ToWorker);
+    });
   });
   return () => {
     stop();

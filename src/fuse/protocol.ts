@@ -3,6 +3,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { ImageLoan } from '../device/node.ts';
+import type { MountOptions } from './mount.ts';
 
 export interface WorkerOptions {
   readonly image: string;
@@ -50,3 +51,17 @@ export type FromWorker =
       readonly message: string;
       readonly code: string | undefined;
     };
+
+/** For the thread that looks after the mount of a volume of this process. */
+export interface ThreadOptions {
+  readonly options: Omit<MountOptions, 'onBroken' | 'onWarning' | 'onControl'>;
+  /** Where the volume's own thread asks for calls. */
+  readonly port: MessagePort;
+  /** See client/words.ts. */
+  readonly words: SharedArrayBuffer;
+}
+
+export type FromMountThread =
+  | { readonly type: 'mounted' | 'ended' }
+  | { readonly type: 'broken' | 'warning'; readonly message: string }
+  | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined };

@@ -112,6 +112,7 @@ export class Serving {
       const others = serve(this.session, this.#transport, message, between.requests);
       if (others === undefined) break;
       await others;
+      if (between.isStopped) break;
     }
     await desk?.end();
     this.#end();

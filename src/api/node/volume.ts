@@ -51,6 +51,15 @@ export class NodeVolume extends Volume {
     }
   }
 
+  /** The image that was lent is here again, and nobody else has an engine for it. */
+  protected openAgain(lent: FileDevice, firstFile: number): void {
+    const device = takeBack(lent);
+    const driver = makeDriver(device);
+    const options = { ...this.options, create: false, overwrite: false };
+    const engine = runSync(driver, mountVolume(device, options));
+    this.moveBack({ device, driver, engine }, firstFile);
+  }
+
   protected override releaseDevice(device: Device): Promise<void> | undefined {
     return OPENED.has(device) ? device.close() : undefined;
   }
@@ -82,7 +91,7 @@ export function imageOf(device: Device): FileDevice | undefined {
 }
 
 /** The image that was lent is here again. */
-export function takeBack(lent: FileDevice): FileDevice {
+function takeBack(lent: FileDevice): FileDevice {
   const device = lent.reopen();
   OPENED.add(device);
   return device;

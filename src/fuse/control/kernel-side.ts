@@ -36,10 +36,12 @@ export class KernelSide {
     this.#shared = shared;
   }
 
-  /** The mount answers. */
-  async begin(): Promise<void> {
+  /** Resolves when the mount answers: the number of its device. */
+  async begin(): Promise<number> {
     await statfs(this.#directory);
-    this.#device = (await stat(this.#directory)).dev;
+    const { dev } = await stat(this.#directory);
+    this.#device = dev;
+    return dev;
   }
 
   /** The connection has ended. */

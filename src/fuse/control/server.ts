@@ -14,6 +14,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, renameSync, rmdirSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
+import type { Taken } from '../client/port-line.ts';
 import type { FromDesk, ToDesk } from './desk.ts';
 import { decodeFrame, encodeFrame, FrameFlag, FrameReader, flagsOf, REQUEST_MAX } from './frame.ts';
 import { SocketPlace } from './socket-path.ts';
@@ -41,6 +42,8 @@ const OWNER_ONLY = 0o600;
 abstract class Connection {
   /** Messages that were passed on and not taken yet. */
   ahead = 0;
+  /** Messages that have come in all. */
+  received = 0;
   /** Messages wait for the kernel, one after the other. */
   waiting: Promise<void> | undefined;
 
@@ -98,7 +101,9 @@ class PortConnection extends Connection {
   pace(): void {}
 
   end(): void {
+    this.#port.postMessage({ taken: this.received - this.ahead } satisfies Taken);
     this.#port.close();
+    this.#sent();
   }
 }
 
@@ -151,6 +156,13 @@ export class ControlServer {
     port.on('close', () => this.#gone(client));
   }
 
+  /** Resolves when what the desk has answered by now has gone out. */
+  async drained(): Promise<void> {
+    // What the desk has sent is here, but may not have been delivered.
+    await new Promise((resolve) => void setImmediate(resolve));
+    await this.#delivery;
+  }
+
   /** Takes the socket away, then the clients. The lock is held still (K1). Idempotent. */
   close(): void {
     if (this.#closed) return;
@@ -191,6 +203,7 @@ export class ControlServer {
   /** In the order in which they came, whatever they wait for. */
   #pass(client: number, connection: Connection, frame: Uint8Array): void {
     connection.ahead++;
+    connection.received++;
     const settles = (flagsOf(frame) & FrameFlag.SETTLE) !== 0;
     if (!settles && connection.waiting === undefined) {
       this.#forward(client, frame);
