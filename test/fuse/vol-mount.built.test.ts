@@ -147,6 +147,30 @@ describeMounts('a volume of an image that is mounted', () => {
     await vol.close();
   });
 
+  it('makes many calls at once, and one that cannot wait among them', SLOW, async () => {
+    using place = new Place();
+    const vol = await place.open();
+    const mounting = vol.mount(place.path);
+    expect(() => vol.fs.readdirSync('/')).toThrow('EBUSY');
+    expect(await vol.close().catch(code)).toBe('EBUSY');
+    // It waits until the mount answers.
+    const early = vol.fs.promises.writeFile('/early', 'x');
+    const mount = await mounting;
+    const names = Array.from({ length: 100 }, (_, i) => `/f${i}`);
+    const writing = names.map((name) => vol.fs.promises.writeFile(name, name.repeat(2000)));
+    const progress: number[] = [];
+    const scrub = vol.scrub({ progress: ({ done }) => progress.push(done) });
+    expect(vol.fs.existsSync('/none')).toBe(false);
+    await Promise.all([...writing, scrub, early]);
+    expect(progress.length).toBeGreaterThan(0);
+    const reading = names.map((name) => vol.fs.promises.readFile(name, 'utf8'));
+    expect(await Promise.all(reading)).toEqual(names.map((name) => name.repeat(2000)));
+    expect(place.sh('ls | wc -l')).toBe('101');
+    await mount.unmount();
+    expect(vol.fs.readdirSync('/').length).toBe(101);
+    await vol.close();
+  });
+
   it('is refused while something is open, and is what it was then', SLOW, async () => {
     using place = new Place();
     const vol = await place.open();
@@ -214,6 +238,7 @@ describeMounts('a volume of an image that is mounted', () => {
       thread = worker;
     });
     const mount = await vol.mount(place.path);
+    const scrub = vol.scrub({ bytesPerSecond: 4096 }).catch(code);
     void thread?.terminate();
     await new Promise((resolve) => void setImmediate(resolve));
     try {
@@ -222,7 +247,10 @@ describeMounts('a volume of an image that is mounted', () => {
       // Nobody answers.
     }
     await expect(mount.ended).rejects.toMatchObject({ code: 'EIO' });
+    expect(await scrub).toBe('EIO');
     expect(() => vol.fs.readFileSync('/f')).toThrow('EIO');
+    expect(() => vol.diff('/', '/')).toThrow('Cannot use the volume');
+    expect(await vol.mount(place.path).catch(code)).toBe('EIO');
     await expect(vol.clone('/f', '/g')).rejects.toMatchObject({ code: 'EIO' });
     await vol.close();
     const again = await place.open();

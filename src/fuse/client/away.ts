@@ -90,8 +90,9 @@ export class Away implements RemoteCalls {
     this.#arrived();
   }
 
-  get hasFailed(): boolean {
-    return this.#failure !== undefined;
+  /** Why nobody has the engine; undefined if somebody has. */
+  get failure(): FilesystemError | undefined {
+    return this.#failure;
   }
 
   sync(name: CallName, args: Args): unknown {
@@ -160,17 +161,30 @@ export class Away implements RemoteCalls {
     try {
       return there();
     } catch (error) {
-      if (!(error instanceof LineEnded && error.mayBeMade)) throw error;
+      this.#checkEnd(error);
     }
     this.#fetch();
     return here();
+  }
+
+  /** Makes something of its own there, or here if the engine is back, or can be fetched. */
+  ask<Result>(there: (line: PortLine) => Result, here: () => Result): Result {
+    return this.#orHere(() => there(this.line), here) as Result;
+  }
+
+  /** Throws why a call cannot be made at all; returns if it can be made here. */
+  #checkEnd(error: unknown): void {
+    if (!(error instanceof LineEnded)) throw error;
+    if (this.#mount?.hasFailed === true) this.fail('it has ended');
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!error.mayBeMade) throw error;
   }
 
   async #orHereLater(there: () => Promise<unknown>, here: () => unknown): Promise<unknown> {
     try {
       return await there();
     } catch (error) {
-      if (!(error instanceof LineEnded && error.mayBeMade)) throw error;
+      this.#checkEnd(error);
     }
     // It has ended already, or does so without this thread.
     await this.#mount?.ended.catch(() => {});

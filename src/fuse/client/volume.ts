@@ -17,6 +17,7 @@ import { type AtHome, Away, settles } from './away.ts';
 import { diffLater, diffNow } from './far-diff.ts';
 import { FarMount } from './far-mount.ts';
 import { HereMount } from './here-mount.ts';
+import type { PortLine } from './port-line.ts';
 
 /** Numbers of open files of one stay of the engine somewhere. */
 const FILES = 1 << 20;
@@ -148,6 +149,7 @@ export class MountableVolume extends NodeVolume {
    * ```
    */
   async mount(directory: string, options: ServeOptions = {}): Promise<VolumeMount> {
+    if (this.#away?.failure !== undefined) throw this.#away.failure;
     if (this.#mount !== undefined || this.#mounting || this.#away !== undefined) {
       throw new FilesystemError('EBUSY', `Cannot mount at ${directory}: the volume is mounted`);
     }
@@ -170,30 +172,33 @@ export class MountableVolume extends NodeVolume {
   }
 
   override get label(): string {
-    return this.#away === undefined ? super.label : this.#welcome(this.#away).label;
+    const here = (): string => super.label;
+    return this.#away?.ask((line) => this.#welcome(line).label, here) ?? here();
   }
 
   override get readOnly(): boolean {
-    return this.#away === undefined ? super.readOnly : this.#welcome(this.#away).readOnly;
+    const here = (): boolean => super.readOnly;
+    return this.#away?.ask((line) => this.#welcome(line).readOnly, here) ?? here();
   }
 
   override diff(left: Locator, right: Locator, options?: LongOptions): AsyncGenerator<Change> {
-    return this.#away === undefined
-      ? super.diff(left, right, options)
-      : diffLater(this.#away.line, left, right, options);
+    const here = () => super.diff(left, right, options);
+    return this.#away?.ask((line) => diffLater(line, left, right, options), here) ?? here();
   }
 
   override diffSync(left: Locator, right: Locator): Generator<Change> {
-    return this.#away === undefined
-      ? super.diffSync(left, right)
-      : diffNow(this.#away.line, left, right);
+    const here = () => super.diffSync(left, right);
+    return this.#away?.ask((line) => diffNow(line, left, right), here) ?? here();
   }
 
   /** As ever; unmounts first. @throws `EBUSY` if programs use the mount: nothing is closed then */
   override async close(): Promise<void> {
-    if (this.#away?.hasFailed === true) {
+    if (this.#away?.failure !== undefined) {
       this.#lent?.close();
       return;
+    }
+    if (this.#mounting) {
+      throw new FilesystemError('EBUSY', 'Cannot close the volume: it is being mounted');
     }
     await this.#unmount();
     await super.close();
@@ -201,7 +206,7 @@ export class MountableVolume extends NodeVolume {
 
   /** As ever. @throws `EBUSY` if it is mounted */
   override closeSync(): void {
-    if (this.#away?.hasFailed === true) this.#lent?.close();
+    if (this.#away?.failure !== undefined) this.#lent?.close();
     else if (this.#mount === undefined && !this.#mounting) super.closeSync();
     else throw new FilesystemError('EBUSY', 'Cannot close the volume in this turn: it is mounted');
   }
@@ -293,7 +298,7 @@ export class MountableVolume extends NodeVolume {
     return (this.#stays % STAYS) * FILES;
   }
 
-  #welcome({ line }: Away): Welcome {
+  #welcome(line: PortLine): Welcome {
     return line.callSync('hello', [this.#hello]) as Welcome;
   }
 
