@@ -217,7 +217,11 @@ function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
     shared,
   };
   // So that whoever is refused the image is told which command has it.
-  return new Worker(programFile('fuse-worker'), { workerData: data, argv: process.argv.slice(2) });
+  return new Worker(programFile('fuse-worker'), {
+    workerData: data,
+    argv: process.argv.slice(2),
+    execArgv: [],
+  });
 }
 
 /** Where the program of a worker is in the package, whichever file of it this is. */

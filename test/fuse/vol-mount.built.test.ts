@@ -2,7 +2,7 @@
  * Volumes of this process, mounted while they are in use: the engine of an image moves to another
  * thread and back, that of any other device stays here. On the kernel that is running.
  */
-import { exec, execSync } from 'node:child_process';
+import { exec, execSync, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -256,6 +256,32 @@ describeMounts('a volume of an image that is mounted', () => {
     const again = await place.open();
     expect(again.fs.readFileSync('/f', 'utf8')).toBe('data');
     await again.close();
+  });
+
+  it('ends with its process, and keeps what was done', SLOW, async () => {
+    using place = new Place();
+    const open = JSON.stringify(new URL('../../dist/index.js', import.meta.url).href);
+    const device = 'new MemoryDevice({ size: 2 ** 26 })';
+    for (const [what, end] of [
+      [JSON.stringify(place.image), 'process.exit(5)'],
+      [JSON.stringify(place.image), 'throw new Error()'],
+      [device, 'process.exit(5)'],
+    ]) {
+      const program = `
+        const { Volume, MemoryDevice } = await import(${open});
+        const vol = await Volume.open(${what}, { create: true, size: 2 ** 26 });
+        await vol.mount(${JSON.stringify(place.path)});
+        await vol.fs.promises.writeFile('/last', 'kept');
+        ${end};`;
+      const options = { stdio: 'ignore', timeout: 20_000, killSignal: 'SIGKILL' } as const;
+      const args = ['--input-type=module', '-e', program];
+      const { status } = spawnSync(process.execPath, args, options);
+      expect(status).toBe(end === 'process.exit(5)' ? 5 : 1);
+      expect(readdirSync(place.path)).toEqual([]);
+    }
+    const vol = await place.open();
+    expect(vol.fs.readFileSync('/last', 'utf8')).toBe('kept');
+    await vol.close();
   });
 
   it('twenty times leaves neither threads nor descriptors', SLOW, async () => {

@@ -82,6 +82,8 @@ export class FarMount {
       workerData,
       transferList: [port2],
       argv: process.argv.slice(2),
+      // Those of the program are about its own source.
+      execArgv: [],
     });
     const line = new PortLine(port1, new Int32Array(words), now);
     const threads = { line, words: new Int32Array(words), shared: new Int32Array(shared) };
