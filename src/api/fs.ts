@@ -76,20 +76,19 @@ export class Home {
  * or a handle, need not know when the engine moves.
  */
 export class Caller {
-  #home: Home | RemoteCalls;
+  /** Undefined while calls are made elsewhere. */
+  home: Home | undefined;
+  #remote: RemoteCalls | undefined;
 
   constructor(home: Home | RemoteCalls) {
-    this.#home = home;
+    this.moveTo(home);
   }
 
   /** Calls are made there from now on; nothing of the engine that was here is kept. */
   moveTo(home: Home | RemoteCalls): void {
-    this.#home = home;
-  }
-
-  /** Undefined while calls are made elsewhere. */
-  get home(): Home | undefined {
-    return this.#home instanceof Home ? this.#home : undefined;
+    const isHere = home instanceof Home;
+    this.home = isHere ? home : undefined;
+    this.#remote = isHere ? undefined : home;
   }
 
   get context(): Context {
@@ -101,7 +100,7 @@ export class Caller {
   }
 
   sync(name: CallName, args: readonly unknown[]): unknown {
-    if (!(this.#home instanceof Home)) return this.#home.sync(name, args);
+    if (this.#remote !== undefined) return this.#remote.sync(name, args);
     try {
       this.context.session.check();
       return runSync(this.driver, CALLS[name](this.context, ...args));
@@ -111,9 +110,7 @@ export class Caller {
   }
 
   async async(name: CallName, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
-    if (!(this.#home instanceof Home)) {
-      return await this.#home.async(name, args, signal);
-    }
+    if (this.#remote !== undefined) return await this.#remote.async(name, args, signal);
     const { session } = this.context;
     try {
       if (signal?.aborted) throw signal.reason;
@@ -160,7 +157,7 @@ export class Caller {
   }
 
   get #here(): Home {
-    if (this.#home instanceof Home) return this.#home;
+    if (this.home !== undefined) return this.home;
     throw new FilesystemError('EBUSY', 'Cannot do this here: another thread has the volume');
   }
 }

@@ -26,7 +26,7 @@ class Rig implements LaterTransport {
   /** Most requests that were under way at once. */
   most = 0;
 
-  constructor(random: Random) {
+  constructor(random: Random, isOwn = true) {
     const memory = new MemoryDevice({ size: 32 * MIB });
     create(memory);
     this.schedule = new Schedule(random);
@@ -36,7 +36,7 @@ class Rig implements LaterTransport {
     this.kernel = new TestKernel({
       rig: { engine, driver },
       async: true,
-      own: (procedure) => this.watch.own(procedure),
+      own: (procedure) => (isOwn ? this.watch.own(procedure) : procedure),
     });
     this.watch = new StaleWatch(engine, this.kernel.session.served.nodes, driver);
     this.kernel.init();
@@ -132,6 +132,16 @@ describe('requests that are under way together', () => {
     ]);
     expect(bodies.length).toBe(3);
     expect(told).toBeGreaterThan(0);
+    expect(watch.take().names).toEqual([{ parent: ROOT, name: 'a' }]);
+    watch.end();
+  });
+
+  it('would be told if nobody knew whose they are', async () => {
+    const rig = new Rig(new Random(3), false);
+    const { kernel, watch } = rig;
+    watch.begin();
+    const head = struct(MKNOD_IN, { mode: 0o100644 });
+    await rig.served([kernel.request(Opcode.MKNOD, ROOT, head, 'a')]);
     expect(watch.take().names).toEqual([{ parent: ROOT, name: 'a' }]);
     watch.end();
   });

@@ -5,6 +5,7 @@
  * thread may block meanwhile, on a program that works on the mount say. An engine on any other
  * device stays here (here-mount.ts).
  */
+import { resolve } from 'node:path';
 import type { Change, Locator, LongOptions, VolumeOptions } from '../../api/index.ts';
 import { asNodeError, imageOf, NodeVolume } from '../../api/node/index.ts';
 import { FilesystemError } from '../../base/index.ts';
@@ -148,7 +149,8 @@ export class MountableVolume extends NodeVolume {
    * await vol.close();
    * ```
    */
-  async mount(directory: string, options: ServeOptions = {}): Promise<VolumeMount> {
+  async mount(at: string, options: ServeOptions = {}): Promise<VolumeMount> {
+    const directory = resolve(at);
     if (this.#away?.failure !== undefined) throw this.#away.failure;
     if (this.#mount !== undefined || this.#mounting || this.#away !== undefined) {
       throw new FilesystemError('EBUSY', `Cannot mount at ${directory}: the volume is mounted`);
