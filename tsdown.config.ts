@@ -19,6 +19,7 @@ const entries: Record<string, string> = {
   check: 'src/check/index.ts',
   testing: 'src/testing/index.ts',
   'fuse-worker': 'src/fuse/worker.ts',
+  'fuse-mount-thread': 'src/fuse/mount-thread.ts',
   'cli/main': 'src/cli/main.ts',
 };
 

@@ -44,12 +44,23 @@ export class OpenFile {
 
 /** Numbers of open files begin here, so that none is ever one of the process's own first three. */
 const FIRST_FD = 3;
-const FD_MAX = 1 << 20;
+export const FD_MAX = 1 << 20;
 
 /** Open files of a volume. */
 export class FileTable {
   readonly #files: (OpenFile | undefined)[] = [];
   readonly #free: number[] = [];
+  readonly #first: number;
+
+  /** A number in use elsewhere, below `first`, is none of these files. */
+  constructor(first = 0) {
+    this.#first = FIRST_FD + first;
+  }
+
+  /** Files that are open. */
+  get count(): number {
+    return this.#files.length - this.#free.length;
+  }
 
   /** Gives an open file a number; the inode counts one user more. */
   add(file: OpenFile): number {
@@ -58,19 +69,19 @@ export class FileTable {
       throw new FilesystemError('EMFILE', `Cannot open more than ${FD_MAX} files`);
     this.#files[index] = file;
     file.vnode.opens++;
-    return index + FIRST_FD;
+    return index + this.#first;
   }
 
   /** @throws {FilesystemError} `EBADF` */
   get(fd: number): OpenFile {
-    return this.#files[fd - FIRST_FD] ?? this.#bad(fd);
+    return this.#files[fd - this.#first] ?? this.#bad(fd);
   }
 
   /** The inode counts one user less. */
   remove(fd: number): OpenFile {
     const file = this.get(fd);
-    this.#files[fd - FIRST_FD] = undefined;
-    this.#free.push(fd - FIRST_FD);
+    this.#files[fd - this.#first] = undefined;
+    this.#free.push(fd - this.#first);
     file.vnode.opens--;
     assert(file.vnode.opens >= 0, 'an inode is closed as often as it was opened');
     return file;

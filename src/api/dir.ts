@@ -6,17 +6,24 @@
  * whatever comes and goes meanwhile.
  */
 import type { OpenDirectory } from './calls/directories.ts';
+import type { CallSite } from './errors.ts';
 import type { Caller } from './fs.ts';
 import type { Dirent } from './stats.ts';
 
 type Callback<Value> = (error: unknown, value?: Value) => void;
 
-export class Dir {
+/** What a directory is read by, wherever it is. */
+export interface Entries {
+  readonly path: string;
+  read(): Promise<Dirent | null>;
+  readSync(): Dirent | null;
+  close(): void;
+}
+
+/** Those of an engine in this thread. */
+export class OwnEntries implements Entries {
   readonly #caller: Caller;
   readonly #directory: OpenDirectory;
-  #closed = false;
-  /** Reads come one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
 
   constructor(caller: Caller, directory: OpenDirectory) {
     this.#caller = caller;
@@ -27,13 +34,43 @@ export class Dir {
     return this.#directory.path;
   }
 
+  async read(): Promise<Dirent | null> {
+    return await this.#caller.start(this.#directory.next(), this.#site);
+  }
+
+  readSync(): Dirent | null {
+    return this.#caller.finish(this.#directory.next(), this.#site);
+  }
+
+  close(): void {
+    this.#directory.close();
+  }
+
+  get #site(): CallSite {
+    return { syscall: 'scandir', path: this.path };
+  }
+}
+
+export class Dir {
+  readonly #entries: Entries;
+  #closed = false;
+  /** Reads come one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(entries: Entries) {
+    this.#entries = entries;
+  }
+
+  get path(): string {
+    return this.#entries.path;
+  }
+
   /** The next entry; null at the end. */
   read(): Promise<Dirent | null>;
   read(callback: Callback<Dirent | null>): void;
   read(callback?: Callback<Dirent | null>): Promise<Dirent | null> | undefined {
     this.#check();
-    const site = { syscall: 'scandir', path: this.path };
-    const turn = this.#last.then(() => this.#caller.start(this.#directory.next(), site));
+    const turn = this.#last.then(() => this.#entries.read());
     this.#last = turn.catch(() => {});
     if (callback === undefined) return turn;
     turn.then((entry) => callback(null, entry), callback);
@@ -42,7 +79,7 @@ export class Dir {
 
   readSync(): Dirent | null {
     this.#check();
-    return this.#caller.finish(this.#directory.next(), { syscall: 'scandir', path: this.path });
+    return this.#entries.readSync();
   }
 
   close(): Promise<void>;
@@ -57,7 +94,7 @@ export class Dir {
   closeSync(): void {
     this.#check();
     this.#closed = true;
-    this.#directory.close();
+    this.#entries.close();
   }
 
   /** Every entry that is left; then, or when the loop is left, it is closed. */
@@ -81,7 +118,7 @@ export class Dir {
     this.#check();
     this.#closed = true;
     await this.#last;
-    this.#directory.close();
+    this.#entries.close();
   }
 
   #check(): void {

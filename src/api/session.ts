@@ -17,6 +17,11 @@ export class Session {
     this.#outer = outer;
   }
 
+  /** Calls that are under way. */
+  get calls(): number {
+    return this.#calls;
+  }
+
   /** @throws {FilesystemError} `EBADF` if it is closed */
   readonly check = (): void => {
     this.#outer?.check();

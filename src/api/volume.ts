@@ -14,7 +14,7 @@ import { unlinkName } from './calls/names.ts';
 import { Context, FileTable, holding, syncAll } from './context.ts';
 import { giveDevice, makeDriver, takeDevice } from './device-use.ts';
 import { asNodeError, type CallSite } from './errors.ts';
-import { Caller, makeFs } from './fs.ts';
+import { Caller, Home as CallerHome, makeFs, type RemoteCalls } from './fs.ts';
 import { cloneSite, diffSite, type Locator, locatorText } from './locator.ts';
 import { mountVolume, type VolumeOptions } from './mount.ts';
 import { Names } from './names.ts';
@@ -46,19 +46,45 @@ export interface SnapshotOptions {
 
 const COMMIT_INTERVAL_MS = 5000;
 
+/** An engine that runs, what runs its operations, and where its bytes are. */
+export interface VolumeEngine {
+  readonly device: Device;
+  readonly driver: Driver;
+  readonly engine: Engine;
+}
+
+interface Home extends VolumeEngine {
+  readonly context: Context;
+  readonly background: Background | undefined;
+  /** What {@link heldIn} is when nobody uses anything. */
+  readonly held: number;
+}
+
+/** How often inodes are held, or open, by anybody. */
+function heldIn({ table }: Engine): number {
+  return table.all.reduce((sum, { holds, opens }) => sum + holds + opens, 0);
+}
+
+/** Of views: what runs their calls. */
+const CALLERS = new WeakMap<SnapshotView, Caller>();
+
+/** What runs the calls of a view. */
+export function callerOf(view: SnapshotView): Caller {
+  return CALLERS.get(view) as Caller;
+}
+
 /** A filesystem view of a snapshot. Let go of it with `close`, or `using`. */
 export class SnapshotView {
   readonly name: string;
   readonly fs: SyncFs;
-  readonly #root: Vnode;
-  readonly #session: Session;
+  readonly #end: () => void;
   #open = true;
 
-  constructor(name: string, context: Context, driver: Driver) {
+  constructor(name: string, caller: Caller, end: () => void) {
     this.name = name;
-    this.#root = context.root;
-    this.#session = context.session;
-    this.fs = makeFs(new Caller(context, driver));
+    this.#end = end;
+    this.fs = makeFs(caller);
+    CALLERS.set(this, caller);
   }
 
   get promises(): PromisesFs {
@@ -67,9 +93,9 @@ export class SnapshotView {
 
   /** Lets go of the view. Further calls of its `fs` are `EBADF`. Idempotent. */
   close(): void {
-    if (this.#open) this.#root.holds--;
+    if (!this.#open) return;
     this.#open = false;
-    this.#session.close();
+    this.#end();
   }
 
   [Symbol.dispose](): void {
@@ -89,38 +115,98 @@ export class SnapshotView {
 export class Volume extends Names {
   /** `node:fs`, synchronous; with promises as `fs.promises`. */
   readonly fs: SyncFs;
-  protected readonly engine: Engine;
-  protected readonly driver: Driver;
   protected readonly caller: Caller;
-  protected readonly device: Device;
-  readonly #context: Context;
-  readonly #background: Background | undefined;
+  protected readonly options: VolumeOptions;
   readonly #session = new Session('volume');
+  /** Undefined while another thread has the engine. */
+  #home: Home | undefined;
   #closing: Promise<void> | undefined;
   #closed = false;
 
   protected constructor(device: Device, driver: Driver, engine: Engine, options: VolumeOptions) {
     super();
-    this.device = device;
-    this.driver = driver;
-    this.engine = engine;
+    this.options = options;
+    this.#home = this.#moveIn({ device, driver, engine }, 0);
+    this.caller = new Caller(new CallerHome(this.#home.context, driver));
+    this.fs = makeFs(this.caller);
+  }
+
+  /** What the volume is made of, where it is. Open files are numbered from `firstFile` on. */
+  #moveIn({ device, driver, engine }: VolumeEngine, firstFile: number): Home {
+    const options = this.options;
     driver.onBroken = (error) => engine.store.latch(error);
     driver.concurrency = engine.pool.operationsMax;
-    this.#context = new Context({
+    const context = new Context({
       engine,
       session: this.#session,
       root: engine.live,
-      files: new FileTable(),
+      files: new FileTable(firstFile),
       now: options.now ?? Date.now,
       uid: options.uid ?? 0,
       gid: options.gid ?? 0,
       umask: options.umask ?? 0o022,
     });
-    this.caller = new Caller(this.#context, driver);
-    this.fs = makeFs(this.caller);
     const interval = options.commitIntervalMs ?? COMMIT_INTERVAL_MS;
-    this.#background =
+    const background =
       engine.store.readOnly || interval <= 0 ? undefined : new Background(engine, driver, interval);
+    return { device, driver, engine, context, background, held: heldIn(engine) };
+  }
+
+  protected get engine(): Engine {
+    return this.#here.engine;
+  }
+
+  protected get driver(): Driver {
+    return this.#here.driver;
+  }
+
+  protected get device(): Device {
+    return this.#here.device;
+  }
+
+  get #context(): Context {
+    return this.#here.context;
+  }
+
+  get #here(): Home {
+    if (this.#home !== undefined) return this.#home;
+    throw new FilesystemError('EBUSY', 'Cannot do this here: another thread has the volume');
+  }
+
+  /**
+   * Makes everything durable and lets go of the engine, in this turn: the caller hands the device
+   * on, and calls of `fs` go to `remote`. The device answers at once.
+   *
+   * @throws {FilesystemError} `EBUSY` if something is open or under way, `EBADF`, and what a sync
+   *   throws; the volume is what it was then
+   */
+  protected moveOut(remote: RemoteCalls): void {
+    this.#session.check();
+    const home = this.#here;
+    const inUse = this.#whatIsInUse(home);
+    if (inUse !== undefined) {
+      throw new FilesystemError('EBUSY', `Cannot move the volume to another thread: ${inUse}`);
+    }
+    if (!home.engine.store.readOnly) runSync(home.driver, syncAll(home.engine));
+    home.background?.stop();
+    this.#home = undefined;
+    this.caller.moveTo(remote);
+  }
+
+  /** The engine is here again. Open files get numbers from `firstFile` on. */
+  protected moveBack(parts: VolumeEngine, firstFile: number): void {
+    this.#home = this.#moveIn(parts, firstFile);
+    this.caller.moveTo(new CallerHome(this.#home.context, parts.driver));
+  }
+
+  #whatIsInUse({ engine, driver, context, held }: Home): string | undefined {
+    if (this.#closing !== undefined) return 'it is being closed';
+    if (this.#session.calls > 0 || !driver.idle) return 'calls are under way; await them first';
+    if (context.files.count > 0) return `${context.files.count} of its files are open`;
+    const views = context.views.size + engine.pool.views.size;
+    if (views > 0) return 'views of files, or pins, are open';
+    if (heldIn(engine) === held) return undefined;
+    return 'a directory, a snapshot or a comparison is open';
   }
 
   /**
@@ -328,13 +414,14 @@ export class Volume extends Names {
    */
   closeSync(): void {
     if (this.#closed) return;
-    if (!this.device.sync) this.syncSync();
-    this.#background?.stop();
+    const { device, background } = this.#here;
+    if (!device.sync) this.syncSync();
+    background?.stop();
     try {
       if (!this.readOnly) this.syncSync();
     } finally {
       this.#end();
-      void this.releaseDevice(this.device);
+      void this.releaseDevice(device);
     }
   }
 
@@ -347,7 +434,7 @@ export class Volume extends Names {
   }
 
   async #close(): Promise<void> {
-    this.#background?.stop();
+    this.#here.background?.stop();
     this.#session.end();
     try {
       await this.#session.settled();
@@ -455,7 +542,10 @@ export class Volume extends Names {
     const { now } = engine.store;
     const session = new Session('view of the snapshot', this.#session);
     const context = new Context({ engine, session, root, files, now, uid, gid, umask });
-    return new SnapshotView(name, context, this.driver);
+    return new SnapshotView(name, new Caller(new CallerHome(context, this.driver)), () => {
+      root.holds--;
+      session.close();
+    });
   }
 
   /** The inode at a place, held. */

@@ -21,7 +21,13 @@ import { punchError, punchHole } from './file-hole.ts';
 import { FileMemory } from './file-memory.ts';
 import { cannotGrow, guard, guardSize } from './guard.ts';
 import { hostError } from './host-error.ts';
-import { type FileDeviceOptions, type ImageFile, openImage } from './image-file.ts';
+import {
+  type FileDeviceOptions,
+  type ImageFile,
+  type ImageLoan,
+  lentImage,
+  openImage,
+} from './image-file.ts';
 import { RangeSet } from './range-set.ts';
 import { type Move, transfer } from './transfer.ts';
 
@@ -107,6 +113,30 @@ export class FileDevice implements Device {
       file.close();
       throw error;
     }
+  }
+
+  /**
+   * The same image by the same descriptor, for whoever has the device lent to him: another thread,
+   * which gets `loan` sent. Until he has closed it, nothing is done with the device that lends;
+   * that keeps the lock, and has to be opened anew afterwards, by {@link FileDevice.reopen}.
+   */
+  static borrow({ path, readOnly, descriptor }: ImageLoan): FileDevice {
+    const file = lentImage(path, descriptor);
+    return new FileDevice(path, { readOnly }, file);
+  }
+
+  /** What {@link FileDevice.borrow} takes. */
+  get loan(): ImageLoan {
+    return { path: this.name, readOnly: this.readOnly, descriptor: this.#file.descriptor };
+  }
+
+  /** The device again once it was lent, with the size that it has then; this one is of no use. */
+  reopen(): FileDevice {
+    const { descriptor, close } = this.#file;
+    this.#closed = true;
+    const { size, isBlockDevice } = lentImage(this.name, descriptor);
+    const file = { descriptor, size, isBlockDevice, close };
+    return new FileDevice(this.name, { readOnly: this.readOnly }, file);
   }
 
   get size(): number {

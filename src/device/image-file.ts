@@ -67,6 +67,13 @@ export interface ImageFile {
   close(): void;
 }
 
+/** An image that another thread may use: its descriptor, which belongs to whoever lends it. */
+export interface ImageLoan {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly descriptor: number;
+}
+
 /** An image has at least a block. */
 const SIZE_MIN = BLOCK_SIZE;
 
@@ -115,6 +122,13 @@ export function openImage(path: string, options: FileDeviceOptions): ImageFile {
     close();
     throw error;
   }
+}
+
+/** An image by a descriptor of somebody else, who keeps it, and the lock. */
+export function lentImage(path: string, descriptor: number): ImageFile {
+  const stats = fstatSync(descriptor);
+  const size = measure(path, stats);
+  return { descriptor, size, isBlockDevice: stats.isBlockDevice(), close: () => {} };
 }
 
 function checkCreation(path: string, { size, readOnly }: FileDeviceOptions): void {

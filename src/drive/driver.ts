@@ -40,6 +40,8 @@ export class Driver {
   readonly #queue: (() => void)[] = [];
   /** Told when an operation has found one of our own invariants broken. */
   onBroken: (error: AssertionError) => void = () => {};
+  /** The operation that is being stepped: whatever changes now is its work. */
+  stepping: AnyOperation | undefined;
   #admitted = 0;
 
   constructor(device: Device, options: DriverOptions) {
@@ -106,11 +108,15 @@ export class Driver {
   }
 
   #step(operation: AnyOperation): boolean {
+    const outer = this.stepping;
+    this.stepping = operation;
     try {
       return operation.step();
     } catch (error) {
       if (error instanceof AssertionError) this.onBroken(error);
       throw error;
+    } finally {
+      this.stepping = outer;
     }
   }
 

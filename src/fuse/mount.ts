@@ -1,42 +1,39 @@
 /**
- * Mount: a volume of an image as a filesystem of this host.
+ * Mount: a volume of an image as a filesystem of this host, served by a worker.
  *
- * For root /dev/fuse is opened here and its descriptor handed to mount(8), which hands it to the
- * kernel; for others fusermount3 does both. A worker has the engine and serves the descriptor;
- * this thread has the clock. The kernel keeps the mount as long as any descriptor of the
- * connection is open, and both threads use one: a process that dies takes the connection with it,
- * and all that is left is a mount point that answers `ENOTCONN` until it is unmounted. Somebody
- * else may have mounted already, and hand his descriptor over (handed-over.ts).
+ * The worker has the engine and serves the connection; this thread has the clock, tells the kernel
+ * what it has to be told, and takes what others ask for. It has to go round its event loop: whoever
+ * may block does this in a thread of its own (client/). Both threads use the descriptor of the
+ * connection, which belongs to this one. Somebody else may have mounted already, and hand his
+ * descriptor over (handed-over.ts).
  */
-import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { closeSync } from 'node:fs';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { errorCode, FilesystemError } from '../base/index.ts';
+import { FilesystemError } from '../base/index.ts';
+import type { ImageLoan } from '../device/node.ts';
+import { attach, checkDirectory, raiseReadahead, unmount } from './attach.ts';
+import { startClock } from './clock.ts';
 import { KernelSide } from './control/kernel-side.ts';
 import { ControlServer } from './control/server.ts';
-import { mountByProgram, unmountByProgram } from './fusermount.ts';
 import { checkHandedOver, descriptorIn, placeOf } from './handed-over.ts';
-import { DATA_MAX } from './message.ts';
 import { Notifier } from './notify.ts';
-import { reasonIn, runProgram } from './programs.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
-import { PENDING, PRUNE_AT, PRUNE_COUNT, SHARED_WORDS } from './upkeep.ts';
+import { SHARED_WORDS } from './upkeep.ts';
 
-export interface MountOptions {
-  readonly image: string;
+/** How a volume is served to the kernel. */
+export interface ServeOptions {
   readonly snapshot?: string | undefined;
   /** Directory of the volume that becomes the root of the mount; `/` if it is left out. */
   readonly path?: string | undefined;
-  /** Where to mount it; `/dev/fd/N` is mounted already, by that descriptor. */
-  readonly directory: string;
   /** What the kernel's list of mounts calls it; the image if it is left out. */
   readonly source?: string | undefined;
-  readonly readOnly?: boolean | undefined;
-  readonly cacheBytes?: number | undefined;
   /** Seconds for which the kernel may believe names and attributes; a day if it is left out. */
   readonly validSeconds?: number | undefined;
+  /** Let the kernel keep what is written for a while. */
   readonly writeback?: boolean | undefined;
+  /** Keep access control lists, by which the kernel judges then. */
   readonly acl?: boolean | undefined;
+  /** Keep the locks of programs, which the kernel does otherwise. */
   readonly locks?: boolean | undefined;
   /** Whose all files seem to be; each its owner's if they are left out. */
   readonly uid?: number | undefined;
@@ -51,10 +48,38 @@ export interface MountOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+export interface MountOptions extends ServeOptions {
+  readonly image: string;
+  readonly directory: string;
+  readonly readOnly?: boolean | undefined;
+  readonly cacheBytes?: number | undefined;
+  readonly extentSize?: number | undefined;
+  /** The image is open already, and locked; its lender waits until the mount has ended. */
+  readonly loan?: ImageLoan | undefined;
+  /** Memory that a third thread sees too, see upkeep.ts. */
+  readonly shared?: SharedArrayBuffer | undefined;
+  /** Commands of this process are taken too, whether there is a socket or not. */
+  readonly onControl?: ((server: ControlServer) => void) | undefined;
+}
+
 const A_DAY = 86400;
 const NODE_LIMIT = 262_144;
-/** How often the worker is woken while it has something to do that nobody asks for. */
-const WAKE_MS = 200;
+
+/** What is left out, as it is then. */
+export function settingsOf({ options, ...given }: ServeOptions) {
+  return {
+    snapshot: given.snapshot,
+    path: given.path ?? '/',
+    validSeconds: given.validSeconds ?? A_DAY,
+    writeback: given.writeback ?? false,
+    acl: given.acl ?? false,
+    locks: given.locks ?? false,
+    uid: given.uid,
+    gid: given.gid,
+    nodeLimit: given.nodeLimit ?? NODE_LIMIT,
+    noatime: options?.includes('noatime') ?? false,
+  };
+}
 
 /** A mount that is being served. */
 export class ServedMount {
@@ -94,7 +119,7 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   const handed = descriptorIn(directory);
   if (handed === undefined) checkDirectory(directory);
   else checkHandedOver(handed);
-  const shared = new SharedArrayBuffer(4 * SHARED_WORDS);
+  const { shared = new SharedArrayBuffer(4 * SHARED_WORDS) } = options;
   const worker = startWorker(options, shared);
   const opened = await firstAnswer(worker);
   const ended = endOf(worker, options.onBroken);
@@ -102,7 +127,8 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   ended.catch(() => {});
   let fd: number;
   try {
-    fd = handed ?? (await (isRoot() ? attach : attachAsUser)(options, opened.readOnly));
+    const { source = options.image } = options;
+    fd = handed ?? (await attach({ ...options, source }, opened.readOnly));
   } catch (error) {
     worker.postMessage({ type: 'serve', fd: undefined, desk: undefined } satisfies ToWorker);
     await ended;
@@ -113,11 +139,10 @@ export async function mountVolume(options: MountOptions): Promise<ServedMount> {
   const place = (): string | undefined => (handed === undefined ? directory : placeOf(fd));
   const kernel = new KernelSide(notifier, place, words);
   const serving = { options, worker, fd, notifier, kernel, shared: words };
-  const control = opened.readOnly ? undefined : await startControl(serving);
+  const control = await startControl(serving, opened.readOnly);
   const closed = ended.finally(serve(serving, control));
   closed.catch(() => {});
-  await kernel.begin();
-  raiseReadahead(place());
+  raiseReadahead(await kernel.begin());
   return new ServedMount(directory, closed, handed === undefined ? undefined : kernel.stop);
 }
 
@@ -143,20 +168,18 @@ function serve(serving: Serving, control: Control | undefined): () => void {
   const desk = control?.desk;
   const start: ToWorker = { type: 'serve', fd, desk };
   worker.postMessage(start, desk === undefined ? [] : [desk]);
-  const stop = keepAwake(notifier, kernel, shared);
+  const stop = startClock({ notifier, shared, wake: kernel.wake });
   const close = (): void => {
     kernel.end();
     control?.server.close();
   };
   worker.on('message', (message: FromWorker) => {
-    if (message.type === 'stale') {
-      const { stale, reply } = message;
-      const told = kernel.invalidate(stale).catch(() => {});
-      void told.then(() => notifier.reply(reply)).catch(() => {});
-    }
+    if (message.type === 'stale') kernel.tellFirst(message.stale, message.reply);
     if (message.type !== 'served') return;
-    close();
-    worker.postMessage({ type: 'close' } satisfies ToWorker);
+    void (control?.server.drained() ?? Promise.resolve()).finally(() => {
+      close();
+      worker.postMessage({ type: 'close' } satisfies ToWorker);
+    });
   });
   return () => {
     stop();
@@ -165,117 +188,61 @@ function serve(serving: Serving, control: Control | undefined): () => void {
   };
 }
 
-/** Makes the socket by which commands that name the image come to the worker. */
-async function startControl({ options, kernel }: Serving): Promise<Control | undefined> {
-  const { image, onBroken, onWarning } = options;
+/** Makes what brings commands to the worker: a socket, for those that name the image. */
+async function startControl(
+  { options, kernel }: Serving,
+  readOnly: boolean,
+): Promise<Control | undefined> {
+  const { image, onBroken, onWarning, onControl } = options;
+  if (readOnly && onControl === undefined) return undefined;
   const { ask, settle, invalidate } = kernel;
   const { port1, port2 } = new MessageChannel();
+  const server = new ControlServer({
+    desk: port1,
+    ask,
+    settle,
+    invalidate,
+    onBroken: (error) => onBroken?.(`Cannot tell the kernel what has changed: ${String(error)}`),
+  });
+  const control = { desk: port2, server };
   try {
-    const server = await ControlServer.start({
-      image,
-      desk: port1,
-      ask,
-      settle,
-      invalidate,
-      onBroken: (error) => onBroken?.(`Cannot tell the kernel what has changed: ${String(error)}`),
-    });
-    return { desk: port2, server };
+    // Several may have an image mounted that is only read; they have no place for a socket each.
+    if (!readOnly) await server.listen(image);
   } catch (error) {
-    port1.close();
     const reason = error instanceof Error ? error.message : String(error);
     onWarning?.(
       `commands cannot use ${image} while it is mounted, for want of a socket: ${reason}`,
     );
-    return undefined;
-  }
-}
-
-/** @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount */
-export async function unmount(directory: string, lazy = false): Promise<void> {
-  if (!isRoot()) return await unmountByProgram(resolve(directory), lazy);
-  const { status, output } = await runProgram('umount', [
-    ...(lazy ? ['-l'] : []),
-    '--',
-    resolve(directory),
-  ]);
-  if (status === 0) return;
-  const code = /busy/u.test(output) ? 'EBUSY' : 'EINVAL';
-  throw new FilesystemError(code, `Cannot unmount ${directory}: ${reasonIn(output, 'umount')}`);
-}
-
-/**
- * Gives a mount other options of mount(8). One whose server has the volume read-only stays so,
- * whatever the kernel lets through.
- *
- * @throws {FilesystemError} `EBUSY` if it is to be read-only and somebody writes, `EINVAL`, `EPERM`
- */
-export async function remount(directory: string, options: readonly string[]): Promise<void> {
-  const given = ['remount', ...options].join(',');
-  const { status, output } = await runProgram('mount', [
-    '-i',
-    '-o',
-    given,
-    '--',
-    resolve(directory),
-  ]);
-  if (status === 0) return;
-  const code = /busy/u.test(output)
-    ? 'EBUSY'
-    : /permission|superuser/u.test(output)
-      ? 'EPERM'
-      : 'EINVAL';
-  throw new FilesystemError(code, `Cannot remount ${directory}: ${reasonIn(output, 'mount')}`);
-}
-
-function checkDirectory(directory: string): void {
-  try {
-    if (statSync(directory).isDirectory()) return;
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === 'ENOTCONN') {
-      const finding = 'a server that is gone has left it mounted; ramet umount cleans it up';
-      throw new FilesystemError('EBUSY', `Cannot mount at ${directory}: ${finding}`);
+    if (onControl === undefined) {
+      server.close();
+      return undefined;
     }
-    if (code !== 'ENOENT') throw error;
-    throw new FilesystemError('ENOENT', `Cannot mount at ${directory}: it does not exist`);
   }
-  throw new FilesystemError('ENOTDIR', `Cannot mount at ${directory}: it is not a directory`);
-}
-
-function openDevice(): number {
-  try {
-    return openSync('/dev/fuse', 'r+');
-  } catch (error) {
-    const known = errorCode(error) === 'EACCES' ? 'EACCES' : 'ENODEV';
-    const finding = known === 'EACCES' ? 'permission denied' : 'there is none';
-    throw new FilesystemError(known, `Cannot open /dev/fuse: ${finding}`, { cause: error });
-  }
+  onControl?.(server);
+  return control;
 }
 
 function startWorker(options: MountOptions, shared: SharedArrayBuffer): Worker {
   const data: WorkerOptions = {
+    ...settingsOf(options),
     image: options.image,
-    snapshot: options.snapshot,
-    path: options.path ?? '/',
+    loan: options.loan,
     readOnly: options.readOnly ?? options.snapshot !== undefined,
     cacheBytes: options.cacheBytes,
-    validSeconds: options.validSeconds ?? A_DAY,
-    writeback: options.writeback ?? false,
-    acl: options.acl ?? false,
-    locks: options.locks ?? false,
-    uid: options.uid,
-    gid: options.gid,
-    nodeLimit: options.nodeLimit ?? NODE_LIMIT,
-    noatime: options.options?.includes('noatime') ?? false,
+    extentSize: options.extentSize,
     shared,
   };
   // So that whoever is refused the image is told which command has it.
-  return new Worker(workerFile(), { workerData: data, argv: process.argv.slice(2) });
+  return new Worker(programFile('fuse-worker'), {
+    workerData: data,
+    argv: process.argv.slice(2),
+    execArgv: [],
+  });
 }
 
-/** Where the worker's program is in the package, whichever file of it this is. */
-function workerFile(): URL {
-  return new URL('dist/fuse-worker.js', import.meta.resolve('ramet/package.json'));
+/** Where the program of a worker is in the package, whichever file of it this is. */
+export function programFile(name: string): URL {
+  return new URL(`dist/${name}.js`, import.meta.resolve('ramet/package.json'));
 }
 
 function firstAnswer(worker: Worker): Promise<{ readOnly: boolean }> {
@@ -306,77 +273,4 @@ function endOf(worker: Worker, onBroken: MountOptions['onBroken']): Promise<void
 
 function errorOf({ message, code }: { message: string; code: string | undefined }): Error {
   return Object.assign(new Error(message), { name: 'FilesystemError', code });
-}
-
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
-}
-
-/** Lets mount(8) hand the descriptor, which is returned, to the kernel. */
-async function attach(options: MountOptions, readOnly: boolean): Promise<number> {
-  const fd = openDevice();
-  try {
-    const { image, source = image, directory } = options;
-    const given = ['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0', 'allow_other'];
-    const all = [...given, ...common(options, readOnly)].join(',');
-    const args = ['-i', '-t', 'fuse.ramet', '-o', all, '--', source, directory];
-    const { status, output } = await runProgram('mount', args, { fd });
-    if (status === 0) return fd;
-    const code = /permission|superuser/u.test(output) ? 'EPERM' : 'EINVAL';
-    const reason = reasonIn(output, 'mount');
-    throw new FilesystemError(code, `Cannot mount at ${directory}: ${reason}`);
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-}
-
-/** Only the user himself sees what is mounted, unless he asks for `allow_other` and may. */
-async function attachAsUser(options: MountOptions, readOnly: boolean): Promise<number> {
-  const { image, source = image, directory } = options;
-  const name = `fsname=${source.replace(/[\\,]/gu, '\\$&')}`;
-  const given = [name, 'subtype=ramet', ...common(options, readOnly)];
-  return await mountByProgram(resolve(directory), given);
-}
-
-function common({ options = [] }: MountOptions, readOnly: boolean): string[] {
-  return ['default_permissions', `max_read=${DATA_MAX}`, readOnly ? 'ro' : 'rw', ...options];
-}
-
-/** Does what the worker cannot: looks at the clock, and tells the kernel something unasked. */
-function keepAwake(notifier: Notifier, kernel: KernelSide, shared: Int32Array): () => void {
-  let pruning = false;
-  const pruned = (): void => {
-    pruning = false;
-  };
-  const timer = setInterval(() => {
-    if (pruning) return;
-    if (Atomics.load(shared, PRUNE_COUNT) > 0) {
-      pruning = true;
-      void prune(notifier, shared).then(pruned, pruned);
-    } else if (Atomics.load(shared, PENDING) !== 0) kernel.wake();
-  }, WAKE_MS);
-  return () => clearInterval(timer);
-}
-
-/** Asks the kernel to forget the nodes that the worker has named. */
-async function prune(notifier: Notifier, shared: Int32Array): Promise<void> {
-  try {
-    const count = Atomics.load(shared, PRUNE_COUNT);
-    await notifier.prune(shared.subarray(PRUNE_AT, PRUNE_AT + count));
-  } finally {
-    Atomics.store(shared, PRUNE_COUNT, 0);
-  }
-}
-
-/** The kernel reads ahead 128 KiB of a file by itself; a request can bring eight times as much. */
-function raiseReadahead(directory: string | undefined): void {
-  if (directory === undefined) return;
-  try {
-    const { dev } = statSync(directory);
-    const name = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
-    writeFileSync(`/sys/class/bdi/${name}/read_ahead_kb`, String(DATA_MAX / 1024));
-  } catch {
-    // It is as fast as it is.
-  }
 }

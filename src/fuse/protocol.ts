@@ -2,10 +2,15 @@
  * What the thread that has the clock and the thread that has the engine tell each other.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { ImageLoan } from '../device/node.ts';
 import type { Stale } from './control/stale.ts';
+import type { MountOptions } from './mount.ts';
 
 export interface WorkerOptions {
   readonly image: string;
+  /** The image, if it is open already. */
+  readonly loan: ImageLoan | undefined;
+  readonly extentSize: number | undefined;
   readonly snapshot: string | undefined;
   /** Directory of the volume that becomes the root, a binary string. */
   readonly path: string;
@@ -53,3 +58,17 @@ export type FromWorker =
       readonly message: string;
       readonly code: string | undefined;
     };
+
+/** For the thread that looks after the mount of a volume of this process. */
+export interface ThreadOptions {
+  readonly options: Omit<MountOptions, 'onBroken' | 'onWarning' | 'onControl'>;
+  /** Where the volume's own thread asks for calls. */
+  readonly port: MessagePort;
+  /** See client/words.ts. */
+  readonly words: SharedArrayBuffer;
+}
+
+export type FromMountThread =
+  | { readonly type: 'mounted' | 'ended' }
+  | { readonly type: 'broken' | 'warning'; readonly message: string }
+  | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined };

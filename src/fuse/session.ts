@@ -36,6 +36,8 @@ export interface SessionOptions {
   readonly async: boolean;
   /** Sends the first `length` bytes of a message's reply. */
   readonly send: (message: Message, length: number) => void;
+  /** Told of the work of each request that may take its time; what it returns is done. */
+  readonly own?: (procedure: Procedure<number>) => Procedure<number>;
   /** Told of what is a mistake of this program, once it was answered with `EIO`. */
   readonly onBroken?: (error: unknown) => void;
   /** Milliseconds since some moment, for the times of requests. */
@@ -48,6 +50,7 @@ export class Session {
   readonly #driver: Driver;
   readonly #async: boolean;
   readonly #send: (message: Message, length: number) => void;
+  readonly #own: (procedure: Procedure<number>) => Procedure<number>;
   readonly #onBroken: (error: unknown) => void;
   /** Requests that have given up their turn, by their number. */
   readonly #flights = new Map<string, AbortController>();
@@ -57,13 +60,14 @@ export class Session {
   /** The kernel has said that it is done. */
   ended = false;
 
-  constructor({ served, driver, async, send, onBroken, now }: SessionOptions) {
+  constructor({ served, driver, async, send, own, onBroken, now }: SessionOptions) {
     this.served = served;
     const { blocks } = served.engine.store;
     this.counts = new RequestCounts({ blocks, now });
     this.#driver = driver;
     this.#async = async;
     this.#send = send;
+    this.#own = own ?? ((procedure) => procedure);
     this.#onBroken = onBroken ?? (() => {});
     served.answerLater = (unique, answer) => this.#answerLater(unique, answer);
   }
@@ -84,7 +88,7 @@ export class Session {
     try {
       answer = message.open() ? this.#dispatch(message) : -ERRNO.EINVAL[0];
       if (typeof answer !== 'number') {
-        if (this.#async) return this.#fly(message, answer);
+        if (this.#async) return this.#fly(message, this.#own(answer));
         answer = runSync(this.#driver, answer);
       }
     } catch (error) {

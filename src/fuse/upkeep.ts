@@ -8,9 +8,11 @@
  * U3. The kernel would remember every inode that it has ever seen while it has memory, and so would
  *     the node table, at about 2 KiB each. Above a limit it is asked to forget some.
  *
- * The thread cannot look at a clock while it waits. Another one does: as long as {@link PENDING} is
- * set it wakes this one now and then, and after each request this one looks.
+ * A thread that blocks cannot look at a clock while it waits. Another one does: as long as
+ * {@link PENDING} is set it wakes this one now and then, and after each request this one looks. A
+ * thread that does not block looks by itself, and goes on while the device is at work.
  */
+import { type Procedure, run, runAsync, runSync } from '../api/node/index.ts';
 import type { Driver } from '../drive/index.ts';
 import type { Engine } from '../volume/index.ts';
 import { MINOR_PRUNE } from './constants.ts';
@@ -48,6 +50,8 @@ export interface UpkeepOptions {
   readonly shared: Int32Array;
   /** Milliseconds since some moment; it does not go back. */
   readonly now: () => number;
+  /** Operations of the device may take their time. */
+  readonly async?: boolean;
 }
 
 export class Upkeep {
@@ -64,8 +68,12 @@ export class Upkeep {
   /** How many requests there had been at the last look. */
   #seen = -1;
   #reclaims = false;
+  readonly #async: boolean;
+  #atWork: Promise<void> | undefined;
 
-  constructor({ engine, driver, served, nodeLimit, shared, now }: UpkeepOptions) {
+  constructor(options: UpkeepOptions) {
+    const { engine, driver, served, nodeLimit, shared, now, async = false } = options;
+    this.#async = async;
     this.#served = served;
     this.#nodeLimit = nodeLimit;
     this.#engine = engine;
@@ -80,7 +88,7 @@ export class Upkeep {
     const engine = this.#engine;
     const { nodes, minor } = this.#served;
     if (nodes.size > this.#nodeLimit && minor >= MINOR_PRUNE) this.#prune();
-    if (engine.store.readOnly) return;
+    if (engine.store.readOnly || this.#atWork !== undefined) return;
     if (engine.store.failure !== undefined) {
       Atomics.store(this.#shared, PENDING, 0);
       return;
@@ -94,8 +102,11 @@ export class Upkeep {
     else if (this.#first < 0) this.#first = now;
     Atomics.store(this.#shared, PENDING, 0);
     const due = now - this.#last >= IDLE_MS || now - this.#first >= BUSY_MS;
-    if (this.#first >= 0 && due) this.#commit();
-    else if (quiet && this.#reclaims && this.#first < 0) this.#reclaim(now);
+    if (this.#first >= 0 && due) {
+      this.#first = -1;
+      this.#reclaims = true;
+      this.#work(run(engine.commit()));
+    } else if (quiet && this.#reclaims && this.#first < 0) this.#work(this.#reclaim(now));
     // What was worked off is to be durable too.
     if (this.#first < 0 && engine.hasChanges) this.#first = now;
     Atomics.store(this.#shared, ANY_FILE, this.#served.nodes.anyFile);
@@ -116,28 +127,36 @@ export class Upkeep {
     Atomics.store(this.#shared, PRUNE_COUNT, nodes.some(this.#shared, PRUNE_AT, most));
   }
 
-  #commit(): void {
-    this.#first = -1;
-    this.#reclaims = true;
+  /** Resolves when nothing is being done. */
+  async settled(): Promise<void> {
+    await this.#atWork;
+  }
+
+  /** What fails is latched by the store: the next change tells it. */
+  #work(procedure: Procedure<unknown>): void {
+    if (this.#async) {
+      const ended = (): void => {
+        this.#atWork = undefined;
+      };
+      this.#atWork = runAsync(this.#driver, procedure, {}).then(ended, () => {
+        this.#reclaims = false;
+        ended();
+      });
+      return;
+    }
     try {
-      this.#driver.run(this.#engine.commit());
+      runSync(this.#driver, procedure);
     } catch {
-      // The store has latched the cause; the next change tells it.
       this.#reclaims = false;
     }
   }
 
-  #reclaim(start: number): void {
-    const engine = this.#engine;
-    try {
-      while (this.#now() - start < SLICE_MS) {
-        const work = engine.reclaim();
-        this.#reclaims = work !== undefined;
-        if (work === undefined) return;
-        this.#driver.run(work);
-      }
-    } catch {
-      this.#reclaims = false;
+  *#reclaim(start: number): Procedure<void> {
+    while (this.#now() - start < SLICE_MS) {
+      const work = this.#engine.reclaim();
+      this.#reclaims = work !== undefined;
+      if (work === undefined) return;
+      yield* run(work);
     }
   }
 }

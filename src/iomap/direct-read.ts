@@ -27,7 +27,10 @@ import { MappingIterator } from './iterate.ts';
 import { type Mapping, MappingType, RequestFlag } from './mapping.ts';
 import { DATA_BLOCK, wantMapped } from './read.ts';
 
-/** Blocks of a chunk: 4 MiB. */
+/**
+ * Blocks of a chunk: 4 MiB. Half of a small cache: what is in it stays while a chunk is looked up,
+ * and an edge that is not takes a frame.
+ */
 const CHUNK_BLOCKS = 1024;
 
 /** Blocks that are read once more at a time. */
@@ -97,7 +100,8 @@ export class DirectRead extends PlannedOperation<number> {
     this.#runs.length = 0;
     this.#taken = 0;
     const first = this.#position - (this.#position % BLOCK_SIZE);
-    const most = first + CHUNK_BLOCKS * BLOCK_SIZE;
+    const { frameCount } = this.#file.pool.blocks;
+    const most = first + Math.min(CHUNK_BLOCKS, frameCount >>> 1) * BLOCK_SIZE;
     this.#chunkEnd = Math.min(this.#end, this.#file.size, most);
     // Where the file ends in this turn the read does: what it gets later is of another moment.
     this.#last = this.#chunkEnd < most;

@@ -142,7 +142,7 @@ describe('put, cat and ls', () => {
   it('ls --json tells everything', async () => {
     await put('/a', 'hello');
     const [entry] = await rig.json('ls', `${IMG}:/a`);
-    expect(entry).toMatchObject({ path: '/a', type: 'file', links: 1, size: 5, allocated: 0 });
+    expect(entry).toMatchObject({ path: '/a', type: 'file', links: 1, size: 5, allocated: 512 });
     expect(Object.keys(entry ?? {}).join()).toBe(
       'path,type,mode,links,uid,gid,size,allocated,modified,realm,inode',
     );

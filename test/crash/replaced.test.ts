@@ -53,7 +53,7 @@ describe.each(Object.entries(REPLACE))('a file that is replaced %s', (_, replace
   });
 });
 
-it('what replaces a file is durable with what is synced next, though it has left memory', async () => {
+it('what replaces a file is durable with what is synced next, though out of memory', async () => {
   const tape = new TapeDevice(new Uint8Array(8 * MIB));
   const driver = new Driver(tape, { pause: () => Promise.resolve() });
   const volume = await OpenVolume.on(tape, driver, { ...COMMON, create: true, logBlocks: 128 });

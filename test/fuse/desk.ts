@@ -97,14 +97,14 @@ export class DeskRig {
 
   static async start(): Promise<DeskRig> {
     const rig = new DeskRig();
-    rig.#server = await ControlServer.start({
-      image: rig.image,
+    rig.#server = new ControlServer({
       desk: rig.#port,
       ask: () => rig.#ask(),
       settle: () => rig.settle(),
       invalidate: async (stale) => void rig.stale.push(stale),
       onBroken: (error) => rig.broken.push(error),
     });
+    await rig.#server.listen(rig.image);
     return rig;
   }
 

@@ -8,7 +8,7 @@ import { MAJOR, MINOR, Opcode } from '../../src/fuse/constants.ts';
 import { decode, encode, type FieldKind, type Layout, type Values } from '../../src/fuse/layout.ts';
 import { Message } from '../../src/fuse/message.ts';
 import { Served, type ServedOptions } from '../../src/fuse/served.ts';
-import { Session } from '../../src/fuse/session.ts';
+import { Session, type SessionOptions } from '../../src/fuse/session.ts';
 import {
   ATTR_OUT,
   ENTRY_OUT,
@@ -31,6 +31,7 @@ export interface KernelOptions extends Partial<ServedOptions> {
   readonly device?: Device;
   readonly rig?: Rig;
   readonly async?: boolean;
+  readonly own?: SessionOptions['own'];
   /** The clock by which requests are timed. */
   readonly clock?: () => number;
 }
@@ -102,6 +103,7 @@ export class TestKernel {
       served,
       driver,
       async: this.#async,
+      ...(options.own !== undefined && { own: options.own }),
       send: ({ reply }, length) => this.#take(reply.subarray(0, length)),
       onBroken: (error) => this.broken.push(error),
       now: options.clock ?? (() => 0),

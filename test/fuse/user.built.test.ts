@@ -82,4 +82,29 @@ describeMounts('a mount of a user', () => {
     expect(stdout).toMatch(/fusermount3, which is not installed/u);
     expect(stdout).toMatch(/u\.img: clean/u);
   });
+
+  it('is made by his program of a volume in use, and is gone when it ends', () => {
+    using mounted = new Mounted('64MiB');
+    const { folder } = mounted;
+    const door = new URL('../../dist/index.js', import.meta.url).href;
+    writeFileSync(
+      `${folder}/program.mjs`,
+      `import { execSync } from 'node:child_process';
+      import { Volume } from '${door}';
+      const vol = await Volume.open('p.img', { create: true, size: 2 ** 26 });
+      const mount = await vol.mount('own');
+      execSync('echo hello > own/file');
+      process.stdout.write(vol.fs.readFileSync('/file', 'utf8'));
+      await mount.unmount();
+      await vol.mount('own');
+      process.exit(0);`,
+    );
+    const script = `mkdir own
+      '${process.execPath}' program.mjs
+      grep ${folder}/own /proc/self/mounts || echo gone
+      ramet cat p.img:/file`;
+    const { status, stdout, stderr } = asUser(folder, script);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toBe('hello\ngone\nhello\n');
+  });
 });

@@ -14,6 +14,7 @@ import {
   noise,
   Rig,
   type RigOptions,
+  reading,
   readingDirectly,
   truncating,
   writing,
@@ -53,6 +54,18 @@ describe('a direct read', () => {
     expectSame(target, OLD.subarray(100, 20 * B + 300));
     // The two edges.
     expect(rig.cache.loads).toBe(2);
+    audit(rig);
+  });
+
+  it('of more than a small cache holds finds room for an edge', async () => {
+    const rig = new Rig({ frames: 64 });
+    const bytes = noise(65 * B - 100);
+    const file = await rig.stored(bytes);
+    const blocks = Array.from({ length: 64 }, (_, i) => 63 - i);
+    for (const block of blocks) await rig.do(reading(file, block * B, new Uint8Array(B)));
+    const target = new Uint8Array(bytes.length);
+    await rig.do(readingDirectly(file, 0, target));
+    expectSame(target, bytes);
     audit(rig);
   });
 

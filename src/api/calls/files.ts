@@ -140,20 +140,35 @@ export function* read(
   length?: number | null,
   position?: number | bigint | null,
 ): Procedure<number> {
-  const target = bytesOf(buffer);
-  const range = rangeOf(target, offsetOrOptions, length, position);
-  checkPart(target, range.offset, range.length);
-  const at = positionOf(range.position);
+  const {
+    bytes,
+    at: offset,
+    length: most,
+    position: at,
+  } = readPart(buffer, offsetOrOptions, length, position);
   return yield* context.using(readableFile(context, fd), function* (file) {
-    const { offset, length: most } = range;
     const start = at ?? file.position;
-    const part = { position: start, length: most, bytes: target, at: offset };
+    const part = { position: start, length: most, bytes, at: offset };
     const count = yield* file.direct
       ? readDirectly(context, file.vnode, part)
       : readInto(context, file.vnode, part);
     if (at === undefined) file.position = start + count;
     return count;
   });
+}
+
+/** What arguments of `read` mean. Without a position it is where the file stands. */
+export function readPart(
+  buffer: ArrayBufferView,
+  offsetOrOptions?: number | RangeOptions | null,
+  length?: number | null,
+  position?: number | bigint | null,
+): Omit<ReadPart, 'position'> & { readonly position: number | undefined } {
+  const bytes = bytesOf(buffer);
+  const range = rangeOf(bytes, offsetOrOptions, length, position);
+  checkPart(bytes, range.offset, range.length);
+  const at = positionOf(range.position);
+  return { bytes, at: range.offset, length: range.length, position: at };
 }
 
 /** Which bytes of a file go where in a buffer. */

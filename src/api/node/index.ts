@@ -3,11 +3,18 @@
  * The door of Node's own part of the API, and of what serves an open volume to others: the
  * procedures below the calls, on inodes.
  */
+
+export type { CallName } from '../call-sites.ts';
+export { siteOf } from '../call-sites.ts';
 export { type AttributeChange, setAttributes } from '../calls/attributes.ts';
-export { type ReadPart, readDirectly, readInto } from '../calls/files.ts';
+export { type ReadPart, readDirectly, readInto, readPart } from '../calls/files.ts';
 export { setFlags } from '../calls/inode-flags.ts';
 export { copyBetween } from '../calls/ranges.ts';
-export { type Procedure, run, runAsync, runSync } from '../procedure.ts';
+export type { Entries } from '../dir.ts';
+export { abortError, asNodeError } from '../errors.ts';
+export { Caller, type RemoteCalls } from '../fs.ts';
+export { type Procedure, run, runAsync, runSync, signalOf } from '../procedure.ts';
 export { FinelyTimed, Kinded, Timed } from '../stats.ts';
+export type { VolumeEngine } from '../volume.ts';
 export { trim } from '../volume-size.ts';
-export { NodeVolume, ServedVolume } from './volume.ts';
+export { imageOf, NodeVolume, ServedVolume } from './volume.ts';

@@ -4,12 +4,12 @@
 import { existsSync } from 'node:fs';
 import type { Device } from '../../device/index.ts';
 import { FileDevice } from '../../device/node.ts';
-import type { Driver } from '../../drive/index.ts';
-import type { Engine } from '../../volume/index.ts';
-import { makeDriver } from '../device-use.ts';
-import { DEFAULT_SIZE, Volume, type VolumeOptions } from '../index.ts';
+import { giveDevice, makeDriver, takeDevice } from '../device-use.ts';
+import type { Caller } from '../fs.ts';
+import { DEFAULT_SIZE, type SnapshotView, Volume, type VolumeOptions } from '../index.ts';
 import { checkOptions, mountVolume } from '../mount.ts';
 import { runAsync, runSync } from '../procedure.ts';
+import { callerOf, type VolumeEngine } from '../volume.ts';
 
 /** A volume on a device, or in an image file or on a disk named by a path. */
 export class NodeVolume extends Volume {
@@ -25,69 +25,111 @@ export class NodeVolume extends Volume {
   static override async open(
     pathOrDevice: string | Device,
     options: VolumeOptions = {},
-  ): Promise<Volume> {
+  ): Promise<NodeVolume> {
     const all = { ...ofProcess(), ...options };
-    if (typeof pathOrDevice !== 'string') return await Volume.open(pathOrDevice, all);
-    const device = openPath(pathOrDevice, all);
+    const device = takeDeviceOf(pathOrDevice, all);
     try {
       const driver = makeDriver(device);
-      return new NodeVolume(
-        device,
-        driver,
-        await runAsync(driver, mountVolume(device, all), {}),
-        all,
-      );
+      const engine = await runAsync(driver, mountVolume(device, all), {});
+      return new this(device, driver, engine, all);
     } catch (error) {
-      await device.close();
+      await dropDeviceOf(pathOrDevice, device);
       throw error;
     }
   }
 
-  static override openSync(pathOrDevice: string | Device, options: VolumeOptions = {}): Volume {
+  static override openSync(pathOrDevice: string | Device, options: VolumeOptions = {}): NodeVolume {
     const all = { ...ofProcess(), ...options };
-    if (typeof pathOrDevice !== 'string') return Volume.openSync(pathOrDevice, all);
-    const device = openPath(pathOrDevice, all);
+    const device = takeDeviceOf(pathOrDevice, all);
     try {
       const driver = makeDriver(device);
-      return new NodeVolume(device, driver, runSync(driver, mountVolume(device, all)), all);
+      const engine = runSync(driver, mountVolume(device, all));
+      return new this(device, driver, engine, all);
     } catch (error) {
-      void device.close();
+      void dropDeviceOf(pathOrDevice, device);
       throw error;
     }
+  }
+
+  /** The image that was lent is here again, and nobody else has an engine for it. */
+  protected openAgain(lent: FileDevice, firstFile: number): void {
+    const device = takeBack(lent);
+    const driver = makeDriver(device);
+    const options = { ...this.options, create: false, overwrite: false };
+    const engine = runSync(driver, mountVolume(device, options));
+    this.moveBack({ device, driver, engine }, firstFile);
   }
 
   protected override releaseDevice(device: Device): Promise<void> | undefined {
-    return device.close();
+    return OPENED.has(device) ? device.close() : undefined;
   }
 }
 
-/** A volume in an image file that is served to others than callers of this API. */
+/** Devices that were opened by their path: they are closed with their volume. */
+const OPENED = new WeakSet<Device>();
+
+function takeDeviceOf(pathOrDevice: string | Device, options: VolumeOptions): Device {
+  if (typeof pathOrDevice !== 'string') {
+    takeDevice(pathOrDevice);
+    return pathOrDevice;
+  }
+  const device = openPath(pathOrDevice, options);
+  OPENED.add(device);
+  return device;
+}
+
+/** There is no volume after all. */
+function dropDeviceOf(pathOrDevice: string | Device, device: Device): Promise<void> | undefined {
+  if (typeof pathOrDevice === 'string') return device.close();
+  giveDevice(device);
+  return undefined;
+}
+
+/** The device of a volume that was opened by its path; undefined if it is somebody else's. */
+export function imageOf(device: Device): FileDevice | undefined {
+  return OPENED.has(device) ? (device as FileDevice) : undefined;
+}
+
+/** The image that was lent is here again. */
+function takeBack(lent: FileDevice): FileDevice {
+  const device = lent.reopen();
+  OPENED.add(device);
+  return device;
+}
+
+/** A volume that is served to others than callers of this API. */
 export class ServedVolume extends NodeVolume {
-  /** As {@link NodeVolume.openSync}. */
-  static override openSync(path: string, options: VolumeOptions = {}): ServedVolume {
-    const all = { ...ofProcess(), ...options };
-    const device = openPath(path, all);
-    try {
-      const driver = makeDriver(device);
-      return new ServedVolume(device, driver, runSync(driver, mountVolume(device, all)), all);
-    } catch (error) {
-      void device.close();
-      throw error;
-    }
+  static override openSync(
+    pathOrDevice: string | Device,
+    options: VolumeOptions = {},
+  ): ServedVolume {
+    // biome-ignore lint/complexity/noThisInStatic: it is opened as what this class is.
+    return super.openSync(pathOrDevice, options) as ServedVolume;
   }
 
   /**
-   * The same volume for somebody else, with open files of his own. He closes them, and never the
-   * volume.
+   * The same volume for somebody else, with open files of his own, numbered from `firstFile` on. He
+   * closes them, and never the volume.
    */
-  guest(options: Pick<VolumeOptions, 'uid' | 'gid' | 'umask'>): Volume {
+  guest(
+    options: Pick<VolumeOptions, 'uid' | 'gid' | 'umask' | 'now'>,
+    firstFile = 0,
+  ): ServedVolume {
     const { device, driver, engine } = this;
-    return new ServedVolume(device, driver, engine, { ...options, commitIntervalMs: 0 });
+    const settings = { ...options, commitIntervalMs: 0 };
+    const guest = new ServedVolume(device, driver, engine, settings);
+    guest.moveBack(this.parts, firstFile);
+    return guest;
   }
 
   /** What its operations are made by, what runs them, and where its bytes are. */
-  get parts(): { readonly engine: Engine; readonly driver: Driver; readonly device: Device } {
+  get parts(): VolumeEngine {
     return { engine: this.engine, driver: this.driver, device: this.device };
+  }
+
+  /** What runs its calls of `fs`, or those of a view. */
+  calls(view?: SnapshotView): Caller {
+    return view === undefined ? this.caller : callerOf(view);
   }
 }
 

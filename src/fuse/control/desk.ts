@@ -61,7 +61,8 @@ export class Desk {
     this.#served = volume;
     this.#watched = watched;
     this.#port = port;
-    this.#watch = new StaleWatch(volume.parts.engine, watched.served.nodes);
+    const { engine, driver } = volume.parts;
+    this.#watch = new StaleWatch(engine, watched.served.nodes, driver);
   }
 
   /** True if there are calls that take their time. */

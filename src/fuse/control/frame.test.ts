@@ -88,7 +88,7 @@ describe('a frame', () => {
       for (let at = 0; at < stream.length; at += size) {
         found.push(...reader.push(stream.subarray(at, at + size)));
       }
-      expect(found.map(decodeFrame)).toEqual([{ a: Buffer.alloc(100) }, 'b', []]);
+      expect(found.map((frame) => decodeFrame(frame))).toEqual([{ a: Buffer.alloc(100) }, 'b', []]);
       expect(found.map(flagsOf)).toEqual([1, 0, 0]);
     }
   });
@@ -100,7 +100,21 @@ describe('a frame', () => {
   });
 
   it('that was altered is a value or malformed, and pollutes nothing', () => {
-    const marks = ['bytes', 'number', 'bigint', 'date', 'url', 'error', 'stats', 'dirent', 'none'];
+    const marks = [
+      'bytes',
+      'number',
+      'bigint',
+      'date',
+      'url',
+      'error',
+      'stats',
+      'dirent',
+      'none',
+      'signal',
+      'symbol',
+      'function',
+      'alien',
+    ];
     const json = fc.oneof(
       fc.json(),
       fc.string(),

@@ -12,7 +12,7 @@
  * and bytes that are not there are a {@link MalformedFrame}, and the end of that stream.
  */
 import { FilesystemError, viewOf } from '../../base/index.ts';
-import { pack, unpack } from './values.ts';
+import { type Inlets, type Outlets, pack, unpack } from './values.ts';
 
 export const FrameFlag = {
   /** First let the kernel hand over what programs have written. */
@@ -36,8 +36,8 @@ export class MalformedFrame extends FilesystemError {
 }
 
 /** The bytes of a message. @throws {TypeError} if a part of the value is nothing to be sent */
-export function encodeFrame(value: unknown, flags = 0): Uint8Array<ArrayBuffer> {
-  const { json, parts, length } = pack(value);
+export function encodeFrame(value: unknown, flags = 0, outlets?: Outlets): Uint8Array<ArrayBuffer> {
+  const { json, parts, length } = pack(value, outlets);
   const text = Buffer.from(json, 'utf8');
   const frame = new Uint8Array(PREFIX + text.length + length);
   const view = viewOf(frame);
@@ -54,7 +54,7 @@ export function encodeFrame(value: unknown, flags = 0): Uint8Array<ArrayBuffer> 
 }
 
 /** The value of a whole message. @throws {MalformedFrame} */
-export function decodeFrame(frame: Uint8Array): unknown {
+export function decodeFrame(frame: Uint8Array, inlets?: Inlets): unknown {
   const view = viewOf(frame);
   if (frame.length < PREFIX || view.getUint32(0, true) !== frame.length - LENGTH_SIZE) {
     throw new MalformedFrame('it is cut short');
@@ -63,7 +63,7 @@ export function decodeFrame(frame: Uint8Array): unknown {
   if (end > frame.length) throw new MalformedFrame('its JSON ends behind it');
   const json = Buffer.from(frame.buffer, frame.byteOffset + PREFIX, end - PREFIX).toString('utf8');
   try {
-    return unpack(json, frame.subarray(end));
+    return unpack(json, frame.subarray(end), inlets);
   } catch (error) {
     throw new MalformedFrame(error instanceof Error ? error.message : String(error));
   }

@@ -8,8 +8,11 @@ import type { Change, Locator, SnapshotView, SyncFs, Volume } from '../../api/in
 import type { ServedVolume } from '../../api/node/index.ts';
 import { BLOCK_SIZE, FilesystemError } from '../../base/index.ts';
 import { SUPERBLOCKS } from '../../format/index.ts';
+import { ApiCalls, Kept } from './api-calls.ts';
+import { Asks } from './asks.ts';
 import {
   type Answer,
+  type Ask,
   CHANGES_MAX,
   type ChangeBatch,
   type Hello,
@@ -18,6 +21,7 @@ import {
   LONG_FS_CALLS,
   type LongUse,
   PROTOCOL,
+  type Request,
   SHORT_CALLS,
   type Welcome,
 } from './calls.ts';
@@ -54,8 +58,11 @@ export class Guest {
   readonly #report: () => MountReport;
   readonly #isShutDown: () => boolean;
   readonly #ended: () => void;
-  #volume: Volume | undefined;
-  readonly #jobs = new Map<number, AbortController>();
+  #volume: ServedVolume | undefined;
+  #api: ApiCalls | undefined;
+  /** What a client with a clock of his own has told last. */
+  #now: number | undefined;
+  readonly #jobs = new Map<number, { controller: AbortController; asks: Asks }>();
   readonly #files = new Set<number>();
   readonly #views = new Map<number, SnapshotView>();
   readonly #diffs = new Map<number, Diff>();
@@ -83,18 +90,26 @@ export class Guest {
   take(frame: Uint8Array): void {
     let id = 0;
     try {
-      const message = decodeFrame(frame);
+      const asks = new Asks((ask) => this.#ask({ id, ...ask }));
+      const message = decodeFrame(frame, asks);
       if (typeof message !== 'object' || message === null) throw malformed('it is no object');
-      const { id: number, call, args, cancel } = message as Record<string, unknown>;
+      const { id: number, call, args, cancel, reply, now } = message as Record<string, unknown>;
       if (!Number.isSafeInteger(number)) throw malformed('it has no number');
       id = number as number;
+      if (reply !== undefined) {
+        this.#jobs.get(id)?.asks.reply(reply, message);
+        return;
+      }
+      if (typeof now === 'number') this.#now = now;
       if (cancel === true) {
-        this.#jobs.get(id)?.abort(new FilesystemError('ECANCELED', 'Cannot go on: it was ended'));
+        this.#jobs
+          .get(id)
+          ?.controller.abort(new FilesystemError('ECANCELED', 'Cannot go on: it was ended'));
         return;
       }
       if (typeof call !== 'string' || !Array.isArray(args)) throw malformed('it is no call');
       if (this.#jobs.has(id)) throw malformed('its number is in use');
-      this.#begin(id, call, args);
+      this.#begin({ id, call, args }, asks);
     } catch (error) {
       this.#answer({ id, error });
     }
@@ -104,11 +119,14 @@ export class Guest {
   leave(): void {
     this.#gone = true;
     const reason = new FilesystemError('ECANCELED', 'Cannot go on: the client has gone');
-    for (const job of this.#jobs.values()) job.abort(reason);
+    for (const { controller, asks } of this.#jobs.values()) {
+      controller.abort(reason);
+      asks.end(reason);
+    }
     if (this.#jobs.size === 0) this.#close();
   }
 
-  #begin(id: number, call: string, args: readonly unknown[]): void {
+  #begin({ id, call, args }: Request, asks: Asks): void {
     if (this.#isShutDown())
       throw new FilesystemError('EIO', 'Cannot do anything: it was shut down');
     if (call === 'hello') {
@@ -121,11 +139,18 @@ export class Guest {
     if (long !== undefined) this.#start(id, (use) => long(volume, args, use));
     else if (call === 'fs' && isLong(args[1])) this.#start(id, () => this.#longFsCall(args));
     else if (call === 'nextChanges') this.#start(id, (use) => this.#nextChanges(args[0], use));
-    else this.#answer({ id, value: this.#short(volume, call, args) });
+    else {
+      const made = this.#api?.make(call, args, { signal: asks.signal, asks: asks.count > 0 });
+      if (made === undefined) this.#answer({ id, value: this.#short(volume, call, args) });
+      else if (made.answer instanceof Promise) {
+        const { answer } = made;
+        this.#start(id, () => answer, asks);
+      } else this.#answer(answerOf(id, made.answer));
+    }
   }
 
   #hello(value: unknown): Welcome {
-    const { protocol, uid, gid, umask } = (value ?? {}) as Partial<Hello>;
+    const { protocol, uid, gid, umask, firstFile } = (value ?? {}) as Partial<Hello>;
     if (protocol !== PROTOCOL) {
       const found = `the command speaks version ${String(protocol)} of the protocol`;
       throw new FilesystemError('ENOTSUP', `Cannot talk: ${found}, the mount ${PROTOCOL}`);
@@ -134,7 +159,13 @@ export class Guest {
       const sane = Number.isSafeInteger(number) && (number as number) >= 0;
       if (!sane || (number as number) > NUMBER_MAX) throw malformed('it does not say who asks');
     }
-    this.#volume ??= this.#served.guest({ uid, gid, umask });
+    if (this.#volume === undefined) {
+      const now = (): number => this.#now ?? Date.now();
+      const own = Number.isSafeInteger(firstFile) ? (firstFile as number) : 0;
+      this.#volume = this.#served.guest({ uid, gid, umask, now }, own);
+      const kept = { views: this.#views, files: this.#files, handle: () => this.#nextHandle++ };
+      this.#api = new ApiCalls(this.#volume, kept);
+    }
     return { label: this.#served.label, readOnly: this.#served.readOnly };
   }
 
@@ -219,10 +250,9 @@ export class Guest {
     return { changes, done: diff === undefined };
   }
 
-  #start(id: number, body: (use: LongUse) => Promise<unknown>): void {
-    const controller = new AbortController();
-    const { signal } = controller;
-    this.#jobs.set(id, controller);
+  #start(id: number, body: (use: LongUse) => Promise<unknown>, asks = new Asks()): void {
+    const { controller, signal } = asks;
+    this.#jobs.set(id, { controller, asks });
     const progress = (value: unknown): void => this.#answer({ id, progress: value });
     const ended = (answer: Answer): void => {
       this.#jobs.delete(id);
@@ -231,9 +261,13 @@ export class Guest {
       this.#ended();
     };
     body({ signal, progress }).then(
-      (value) => ended({ id, value }),
+      (value) => ended(answerOf(id, value)),
       (error: unknown) => ended({ id, error }),
     );
+  }
+
+  #ask(ask: Ask): void {
+    if (!this.#gone) this.#send(encodeFrame(ask), false);
   }
 
   #answer(answer: Answer): void {
@@ -249,6 +283,7 @@ export class Guest {
   }
 
   #close(): void {
+    this.#api?.close();
     for (const { changes } of this.#diffs.values()) void changes.return(undefined);
     this.#diffs.clear();
     for (const fd of this.#files) {
@@ -262,6 +297,10 @@ export class Guest {
     for (const view of this.#views.values()) view.close();
     this.#views.clear();
   }
+}
+
+function answerOf(id: number, value: unknown): Answer {
+  return value instanceof Kept ? { id, made: value.made } : { id, value };
 }
 
 function isLong(name: unknown): boolean {

@@ -37,12 +37,13 @@ export class KernelSide {
     this.#shared = shared;
   }
 
-  /** The mount answers, if it is to be seen. */
-  async begin(): Promise<void> {
+  /** Resolves when the mount answers, if it is to be seen: the number of its device. */
+  async begin(): Promise<number | undefined> {
     const directory = this.#place();
-    if (directory === undefined) return;
+    if (directory === undefined) return undefined;
     await statfs(directory);
     this.#device = (await stat(directory)).dev;
+    return this.#device;
   }
 
   /** The serving thread stops, though the connection has not ended. */
@@ -113,6 +114,12 @@ export class KernelSide {
       if (!told) await this.#notifier.staleName(parent, name);
     }
     for (const node of nodes) await this.#notifier.staleNode(node);
+  };
+
+  /** The same, and sends the reply of whoever has made it wrong. */
+  readonly tellFirst = (stale: Stale, reply: Uint8Array<ArrayBuffer>): void => {
+    const told = this.invalidate(stale).catch(() => {});
+    void told.then(() => this.#notifier.reply(reply)).catch(() => {});
   };
 
   /** The number of requests served, once all that wait by now are. */

@@ -55,6 +55,11 @@ export class SocketPlace {
     return `/proc/self/fd/${this.#directory}/${this.#name}`;
   }
 
+  /** Where a folder beside it may begin its name. */
+  get besides(): string {
+    return `/proc/self/fd/${this.#directory}/.ramet-`;
+  }
+
   /** Takes away what a server that was killed has left (K1). @throws `EEXIST` if it is no socket */
   clear(): void {
     const there = lstatSync(this.path, { throwIfNoEntry: false });

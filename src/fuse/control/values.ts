@@ -5,6 +5,7 @@
  * `node:fs` answers with. Each of these is an object whose only key is {@link MARK}: its value is a
  * list of the kind and what it takes to make it again. Objects of callers have no such key.
  */
+import { FileHandle } from '../../api/index.ts';
 import { FinelyTimed, Kinded, Timed } from '../../api/node/index.ts';
 import { AssertionError } from '../../base/index.ts';
 import { InodeKind } from '../../format/index.ts';
@@ -18,8 +19,27 @@ export interface Packed {
   readonly length: number;
 }
 
-/** @throws {TypeError} if something in it cannot be sent: a function, a symbol, a cycle */
-export function pack(value: unknown): Packed {
+export type AnyFunction = (...args: never[]) => unknown;
+
+/** What only the other side can do: arguments of a call that stay where they are. */
+export interface Outlets {
+  /** The number of a function that the other side may call; undefined if it may not. */
+  numberOf(value: AnyFunction): number | undefined;
+}
+
+/** What stands for such arguments on the other side. */
+export interface Inlets {
+  functionOf(number: number): AnyFunction;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Without `outlets` a function or a symbol is refused; with them, what the other side has no use
+ * for is sent as something that is refused there just as it would be here.
+ *
+ * @throws {TypeError} if something in it cannot be sent
+ */
+export function pack(value: unknown, outlets?: Outlets): Packed {
   const parts: Uint8Array[] = [];
   let length = 0;
   const bytes = (part: Uint8Array): unknown => {
@@ -27,20 +47,32 @@ export function pack(value: unknown): Packed {
     length += part.length;
     return marked('bytes', length - part.length, part.length);
   };
-  const json = JSON.stringify(plain(value, bytes));
+  const json = JSON.stringify(plain(value, { bytes, outlets }));
   return { json, parts, length };
 }
 
 /** @throws {Error} if it is not what {@link pack} makes */
-export function unpack(json: string, bytes: Uint8Array): unknown {
-  return revived(JSON.parse(json), bytes);
+export function unpack(json: string, bytes: Uint8Array, inlets?: Inlets): unknown {
+  return revived(JSON.parse(json), { bytes, inlets });
+}
+
+/** What packing needs besides the value. */
+interface Out {
+  readonly bytes: (part: Uint8Array) => unknown;
+  readonly outlets: Outlets | undefined;
+}
+
+/** What unpacking needs besides the value. */
+interface In {
+  readonly bytes: Uint8Array;
+  readonly inlets: Inlets | undefined;
 }
 
 function marked(kind: string, ...args: unknown[]): unknown {
   return { [MARK]: [kind, ...args] };
 }
 
-function plain(value: unknown, bytes: (part: Uint8Array) => unknown): unknown {
+function plain(value: unknown, out: Out): unknown {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -54,60 +86,75 @@ function plain(value: unknown, bytes: (part: Uint8Array) => unknown): unknown {
     case 'undefined':
       return marked('undefined');
     case 'object':
-      return value === null ? null : plainObject(value, bytes);
+      return value === null ? null : plainObject(value, out);
     default:
-      throw new TypeError(`Cannot send a ${typeof value} to whoever has the volume`);
+      return foreign(value as AnyFunction | symbol, out);
   }
 }
 
-function plainObject(value: object, bytes: (part: Uint8Array) => unknown): unknown {
-  if (ArrayBuffer.isView(value)) {
-    return bytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+/** A function or a symbol. */
+function foreign(value: AnyFunction | symbol, { outlets }: Out): unknown {
+  if (outlets === undefined) {
+    throw new TypeError(`Cannot send a ${typeof value} to whoever has the volume`);
   }
-  if (Array.isArray(value)) return value.map((item) => plain(item, bytes));
-  if (value instanceof Date) return marked('date', plain(value.getTime(), bytes));
+  if (typeof value === 'symbol') return marked('symbol', value.description ?? '');
+  const number = outlets.numberOf(value);
+  return number === undefined ? marked('alien', value.name) : marked('function', number);
+}
+
+function plainObject(value: object, out: Out): unknown {
+  if (ArrayBuffer.isView(value)) {
+    return out.bytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+  }
+  if (Array.isArray(value)) return value.map((item) => plain(item, out));
+  if (value instanceof Date) return marked('date', plain(value.getTime(), out));
   if (value instanceof URL) return marked('url', value.href);
-  const fields = (): unknown => plainFields(value, bytes);
-  if (value instanceof Error) return marked('error', classOf(value), value.message, fields());
+  if (value instanceof AbortSignal) return marked('signal');
+  if (value instanceof FileHandle) return { fd: value.fd };
+  const fields = (): unknown => plainFields(value, out);
+  if (value instanceof Error) {
+    const name = Object.hasOwn(value, 'name') ? value.name : undefined;
+    return marked('error', classOf(value), value.message, fields(), name);
+  }
   const kind = kindOf(value);
   if (kind === undefined) return fields();
   const what = 'name' in value ? 'dirent' : 'stats';
   return marked(what, kind, fields());
 }
 
-function plainFields(value: object, bytes: (part: Uint8Array) => unknown): unknown {
+function plainFields(value: object, out: Out): unknown {
   const fields: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) {
     if (name === MARK || name === '__proto__') throw new TypeError(`Cannot send a field "${name}"`);
     // A cause is told by whoever had it.
-    if (name !== 'cause') fields[name] = plain(field, bytes);
+    if (name !== 'cause') fields[name] = plain(field, out);
   }
   return fields;
 }
 
-function revived(value: unknown, bytes: Uint8Array): unknown {
+function revived(value: unknown, from: In): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map((item) => revived(item, bytes));
-  if (Object.hasOwn(value, MARK)) return unmarked((value as Record<string, unknown>)[MARK], bytes);
-  return revivedFields(value, bytes);
+  if (Array.isArray(value)) return value.map((item) => revived(item, from));
+  if (Object.hasOwn(value, MARK)) return unmarked((value as Record<string, unknown>)[MARK], from);
+  return revivedFields(value, from);
 }
 
-function revivedFields(value: unknown, bytes: Uint8Array): Record<string, unknown> {
+function revivedFields(value: unknown, from: In): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw new TypeError('fields are no object');
   const fields: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value)) {
     if (name === '__proto__') throw new TypeError('a field is called __proto__');
-    fields[name] = revived(field, bytes);
+    fields[name] = revived(field, from);
   }
   return fields;
 }
 
-function unmarked(list: unknown, bytes: Uint8Array): unknown {
+function unmarked(list: unknown, from: In): unknown {
   if (!Array.isArray(list)) throw new TypeError('a mark has no list');
-  const [kind, first, second, third] = list as unknown[];
+  const [kind, first, second, third, fourth] = list as unknown[];
   switch (kind) {
     case 'bytes':
-      return part(bytes, first, second);
+      return part(from.bytes, first, second);
     case 'number':
       return Number(first);
     case 'bigint':
@@ -115,22 +162,39 @@ function unmarked(list: unknown, bytes: Uint8Array): unknown {
     case 'undefined':
       return undefined;
     case 'date':
-      return new Date(Number(revived(first, bytes)));
+      return new Date(Number(revived(first, from)));
     case 'url':
       return new URL(String(first));
     case 'error':
-      return madeError(String(first), String(second), revivedFields(third, bytes));
+      return madeError(String(first), String(second), revivedFields(third, from), fourth);
     case 'stats': {
-      const fields = revivedFields(second, bytes);
+      const fields = revivedFields(second, from);
       const kind = kindAt(first);
       const big = typeof fields['size'] === 'bigint';
       return Object.assign(big ? new SentBigIntStats(kind) : new SentStats(kind), fields);
     }
     case 'dirent':
-      return Object.assign(new SentDirent(kindAt(first)), revivedFields(second, bytes));
+      return Object.assign(new SentDirent(kindAt(first)), revivedFields(second, from));
+    case 'signal':
+      return from.inlets?.signal;
+    case 'symbol':
+      return Symbol(String(first));
+    case 'function':
+      if (from.inlets === undefined) throw new TypeError('a function is where none can be');
+      return from.inlets.functionOf(Number(first));
+    case 'alien':
+      return alien(String(first));
     default:
       throw new TypeError(`a mark has the unknown kind ${JSON.stringify(kind)}`);
   }
+}
+
+/** A function that nobody may call: it is there to be refused by its name. */
+function alien(name: string): AnyFunction {
+  const refuse = (): never => {
+    throw new TypeError(`Cannot call ${name}: it is on the other side`);
+  };
+  return Object.defineProperty(refuse, 'name', { value: name });
 }
 
 function part(bytes: Uint8Array, from: unknown, length: unknown): Buffer {
@@ -151,11 +215,19 @@ function classOf(error: Error): string {
 }
 
 /** As it was where it was thrown: class, message, and what it says of itself. */
-function madeError(name: string, message: string, fields: Record<string, unknown>): Error {
+function madeError(
+  name: string,
+  message: string,
+  fields: Record<string, unknown>,
+  ownName: unknown,
+): Error {
   const make = Object.hasOwn(ERRORS, name) ? ERRORS[name as keyof typeof ERRORS] : Error;
   const error = new make(message);
   for (const [key, value] of Object.entries(fields)) {
     Object.defineProperty(error, key, { value, enumerable: true, configurable: true });
+  }
+  if (typeof ownName === 'string') {
+    Object.defineProperty(error, 'name', { value: ownName, configurable: true, writable: true });
   }
   return error;
 }
