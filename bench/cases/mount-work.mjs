@@ -60,8 +60,9 @@ function makeArchive(folder) {
 function measure(folder, archive) {
   const times = {};
   const tree = join(folder, 'tree');
+  const quiet = ['-c', 'gc.auto=0', '-c', 'maintenance.auto=false'];
   const git = (...args) =>
-    sh('git', ['-c', 'user.name=b', '-c', 'user.email=b@b', ...args], { cwd: tree });
+    sh('git', [...quiet, '-c', 'user.name=b', '-c', 'user.email=b@b', ...args], { cwd: tree });
   mkdirSync(folder);
   times[`untar ${FILES} files`] = timed(() => sh('tar', ['xf', archive, '-C', folder]));
   git('init', '-q');
@@ -145,7 +146,7 @@ export async function* run({ folder, mounts }) {
   try {
     for (let round = 0; round < ROUNDS; round++) {
       for (const [name, path] of Object.entries(places)) {
-        results[name].push(measure(join(path, `round-${round}`), archive));
+        results[name].push(measure(join(path, `${name}-${round}`), archive));
       }
     }
     yield* compared(results);
