@@ -5,3 +5,4 @@
  */
 export { receiveDescriptor, socketPair } from './descriptors.ts';
 export { FileMapping } from './file-mapping.ts';
+export { syncFilesystem } from './sync-filesystem.ts';

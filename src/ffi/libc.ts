@@ -22,6 +22,8 @@ export interface Libc {
   madvise(address: bigint, length: number, advice: number): number;
   socketpair(domain: number, type: number, protocol: number, pair: Int32Array): number;
   recvmsg(socket: number, message: Uint8Array, flags: number): number;
+  /** In a thread of Node's pool; -1 if it fails, and nobody tells why. */
+  syncfs(descriptor: number): Promise<number>;
   /** Where an array lies, as long as somebody has it. */
   addressOf(array: ArrayBufferView): bigint;
   /** The memory at an address. Nothing frees it, and it cannot be detached. */
@@ -49,12 +51,19 @@ function loadKoffi(): typeof import('koffi') {
 
 function bind(koffi: typeof import('koffi')): Libc {
   const library = koffi.load(null);
+  const syncfs = library.func('int syncfs(int)');
   return {
     mmap: library.func('void *mmap(void *, size_t, int, int, int, int64_t)'),
     munmap: library.func('int munmap(void *, size_t)'),
     madvise: library.func('int madvise(void *, size_t, int)'),
     socketpair: library.func('int socketpair(int, int, int, _Out_ int *)'),
     recvmsg: library.func('intptr_t recvmsg(int, void *, int)'),
+    syncfs: (descriptor) =>
+      new Promise((done, fail) =>
+        syncfs.async(descriptor, (error: Error | null, status: number) =>
+          error === null ? done(status) : fail(error),
+        ),
+      ),
     addressOf: koffi.address,
     view: koffi.view,
     error: () => getSystemErrorName(-koffi.errno()),

@@ -247,7 +247,8 @@ describeMounts('a volume of an image that is mounted', () => {
       // Nobody answers.
     }
     await expect(mount.ended).rejects.toMatchObject({ code: 'EIO' });
-    expect(await scrub).toBe('EIO');
+    // The thread that had it may have ended it before its own end was known.
+    expect(['EIO', 'ECANCELED']).toContain(await scrub);
     expect(() => vol.fs.readFileSync('/f')).toThrow('EIO');
     expect(() => vol.diff('/', '/')).toThrow('Cannot use the volume');
     expect(await vol.mount(place.path).catch(code)).toBe('EIO');
