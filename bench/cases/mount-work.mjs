@@ -3,7 +3,7 @@
  * a tree, `git status`, `npm ci`, databases, remove it all; and a clone of the tree beside `cp -a`
  * with reflinks on XFS. Needs root and /dev/fuse; bindfs, pgbench and XFS where they are there.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -15,6 +15,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Volume } from '../../dist/index.js';
 import manifest from '../../package.json' with { type: 'json' };
 import { median, randomOf, row } from '../report.mjs';
 
@@ -151,7 +153,7 @@ export async function* run({ folder, mounts }) {
     }
     yield* compared(results);
     yield* transactions(ours, host);
-    yield* cloned(ours, mounts.at('xfs'), archive);
+    yield* cloned(folder, mounts.at('xfs'), archive);
   } finally {
     ramet('umount', ours);
     if (hasBindfs) spawnSync('umount', [bound]);
@@ -198,32 +200,43 @@ function* transactions(ours, host) {
   });
 }
 
-function* cloned(ours, xfs, archive) {
+async function* cloned(folder, xfs, archive) {
   if (xfs === undefined) return;
-  for (const path of [ours, xfs]) sh('tar', ['xf', archive, '-C', path]);
+  const place = join(folder, 'work-clone');
+  mkdirSync(place);
+  const volume = await Volume.open(join(folder, 'clone.img'), { create: true, size: 4 * 2 ** 30 });
+  const mount = await volume.mount(place);
+  for (const path of [place, xfs]) sh('tar', ['xf', archive, '-C', path]);
   const copies = [0, 1, 2].map((i) =>
     timed(() => sh('cp', ['-a', '--reflink=always', 'tree', `copy-${i}`], { cwd: xfs })),
   );
-  const clones = [0, 1, 2].map((i) =>
-    timed(() => ramet('clone', join(ours, 'tree'), join(ours, `clone-${i}`))),
+  const calls = Array.from({ length: 9 }, (_, i) =>
+    timed(() => volume.cloneSync('/tree', `/clone-${i}`)),
   );
-  const starts = [0, 1, 2].map(() => timed(() => ramet('--version')));
-  const peer = median(copies);
-  const beside = { unit: 'ms', peer, peerName: 'cp -a --reflink, XFS' };
-  const command = median(clones);
-  const call = Math.max(0.1, command - median(starts));
+  const commands = [];
+  for (const i of [0, 1, 2]) {
+    const start = performance.now();
+    // The volume is this process's: it has to go on.
+    await promisify(execFile)(process.execPath, [
+      ...[MAIN, 'clone', join(place, 'tree'), join(place, `command-${i}`)],
+    ]);
+    commands.push(performance.now() - start);
+  }
+  await mount.unmount();
+  await volume.close();
+  const beside = { unit: 'ms', peer: median(copies), peerName: 'cp -a --reflink, XFS' };
   yield row({
     ...beside,
-    name: `mount: ramet clone of ${FILES} files, the whole command`,
-    ours: command,
+    name: `mount: clone of ${FILES} files, by command`,
+    ours: median(commands),
     target: 'for information',
     ok: true,
   });
   yield row({
     ...beside,
-    name: `mount: the same, without starting the command`,
-    ours: call,
+    name: `mount: clone of ${FILES} files, by a program`,
+    ours: median(calls),
     target: '<= 1/500',
-    ok: 500 * call <= peer,
+    ok: 500 * median(calls) <= beside.peer,
   });
 }
