@@ -84,11 +84,12 @@ export function signalOf(args: readonly unknown[]): AbortSignal | undefined {
   return options.signal as AbortSignal | undefined;
 }
 
-function isPromise(value: unknown): value is PromiseLike<unknown> {
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value;
 }
 
-function promiseError(): TypeError {
+/** What a caller who cannot wait is told of a promise. */
+export function promiseError(): TypeError {
   return Object.assign(
     new TypeError('Cannot wait for a promise in a synchronous call: use its promise form'),
     { code: 'ERR_INVALID_RETURN_VALUE' },

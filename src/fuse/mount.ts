@@ -271,6 +271,7 @@ function endOf(worker: Worker, onBroken: MountOptions['onBroken']): Promise<void
   });
 }
 
-function errorOf({ message, code }: { message: string; code: string | undefined }): Error {
+/** What another thread was told of as its failure. */
+export function errorOf({ message, code }: { message: string; code: string | undefined }): Error {
   return Object.assign(new Error(message), { name: 'FilesystemError', code });
 }

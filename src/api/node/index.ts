@@ -13,7 +13,15 @@ export { copyBetween } from '../calls/ranges.ts';
 export type { Entries } from '../dir.ts';
 export { abortError, asNodeError } from '../errors.ts';
 export { Caller, type RemoteCalls } from '../fs.ts';
-export { type Procedure, run, runAsync, runSync, signalOf } from '../procedure.ts';
+export {
+  isPromise,
+  type Procedure,
+  promiseError,
+  run,
+  runAsync,
+  runSync,
+  signalOf,
+} from '../procedure.ts';
 export { FinelyTimed, Kinded, Timed } from '../stats.ts';
 export type { VolumeEngine } from '../volume.ts';
 export { trim } from '../volume-size.ts';

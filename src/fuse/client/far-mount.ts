@@ -5,7 +5,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { FilesystemError } from '../../base/index.ts';
 import { detachNow, unmountOwn } from '../attach.ts';
-import { type MountOptions, programFile } from '../mount.ts';
+import { errorOf, type MountOptions, programFile } from '../mount.ts';
 import type { FromMountThread, ThreadOptions } from '../protocol.ts';
 import { SHARED_WORDS, STOP } from '../upkeep.ts';
 import { LOOK_MS, LOOKS_MAX, PortLine } from './port-line.ts';
@@ -156,8 +156,4 @@ function endOf(worker: Worker, { onBroken, onWarning }: FarOptions): Promise<voi
       else reject(new FilesystemError('EIO', 'Cannot go on: the thread of the mount has ended'));
     });
   });
-}
-
-function errorOf({ message, code }: { message: string; code: string | undefined }): Error {
-  return Object.assign(new Error(message), { name: 'FilesystemError', code });
 }

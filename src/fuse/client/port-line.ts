@@ -6,6 +6,7 @@
  * about functions among the arguments, which are answered at once.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { isPromise, promiseError } from '../../api/node/index.ts';
 import { FilesystemError } from '../../base/index.ts';
 import type { Answer, Ask } from '../control/calls.ts';
 import { decodeFrame, encodeFrame } from '../control/frame.ts';
@@ -236,15 +237,4 @@ function valueIn(
   if (answer === undefined) throw new LineEnded(place >= firstUntaken);
   if ('error' in answer) throw answer.error;
   return 'made' in answer ? answer.made : answer.value;
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value;
-}
-
-function promiseError(): TypeError {
-  return Object.assign(
-    new TypeError('Cannot wait for a promise in a synchronous call: use its promise form'),
-    { code: 'ERR_INVALID_RETURN_VALUE' },
-  );
 }
