@@ -73,17 +73,21 @@ class Life {
     return { offset: first * BLOCK_SIZE, length };
   }
 
-  /** What is stored gets into the file, and what the file has into the views, one by one. */
+  /** What is stored gets into the file, and then what the file has into the views. */
   settle(): void {
+    const last = ({ bytes, offset }: Staged): number =>
+      Math.min(bytes.length, this.file.length - offset);
     for (const each of this.staged) {
-      const last = Math.min(each.bytes.length, this.file.length - each.offset);
-      for (let i = 0; i < last; i++) {
-        if (each.bytes[i] !== each.known[i]) this.file[each.offset + i] = each.bytes[i] as number;
-        each.bytes[i] = this.file[each.offset + i] as number;
-        each.known[i] = each.bytes[i] as number;
+      const { bytes, known, offset } = each;
+      for (let i = 0; i < last(each); i++) {
+        if (bytes[i] !== known[i]) this.file[offset + i] = bytes[i] as number;
       }
     }
     this.staged = this.staged.filter(({ alive }) => alive);
+    for (const each of this.staged) {
+      this.file.copy(each.bytes, 0, each.offset, each.offset + last(each));
+      each.bytes.copy(each.known);
+    }
   }
 
   forget(start: number, end: number, revoked: (each: Staged) => boolean): void {
@@ -172,7 +176,6 @@ class Life {
       this.settle();
       this.#checkFile();
       if (what === 'clone') this.clones.push(Buffer.from(this.file));
-      this.#show();
     } else if (what === 'punch' || what === 'zero') {
       const { offset, length } = this.#range();
       if (what === 'punch') volume.punchSync(fd, offset, length);
@@ -180,14 +183,6 @@ class Life {
       this.file.fill(0, offset, offset + length);
       this.forget(offset, offset + length, () => false);
     } else this.#resize(what);
-  }
-
-  /** Of views that overlap one shows what another has stored when it is brought up to date next. */
-  #show(): void {
-    for (let round = 0; round < 2; round++) {
-      for (const { view } of this.staged) view.syncSync();
-      this.settle();
-    }
   }
 
   #resize(what: string): void {
