@@ -39,8 +39,27 @@ export function detachNow(directory: string): void {
 
 const DETACH_MS = 5000;
 
-/** @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount */
+const TRIES = 10;
+const TRY_MS = 50;
+
+/**
+ * Takes a mount away. A look that its server has at it now and then, or a program that has just
+ * ended, is waited for.
+ *
+ * @throws {FilesystemError} `EBUSY` if it is in use, `EINVAL` if it is no mount
+ */
 export async function unmount(directory: string, lazy = false): Promise<void> {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await tryUnmount(directory, lazy);
+    } catch (error) {
+      if (errorCode(error) !== 'EBUSY' || left <= 1) throw error;
+      await new Promise((resolve) => void setTimeout(resolve, TRY_MS));
+    }
+  }
+}
+
+async function tryUnmount(directory: string, lazy: boolean): Promise<void> {
   if (!isRoot()) return await unmountByProgram(resolve(directory), lazy);
   const { status, output } = await runProgram('umount', [
     ...(lazy ? ['-l'] : []),
@@ -50,24 +69,6 @@ export async function unmount(directory: string, lazy = false): Promise<void> {
   if (status === 0) return;
   const code = /busy/u.test(output) ? 'EBUSY' : 'EINVAL';
   throw new FilesystemError(code, `Cannot unmount ${directory}: ${reasonIn(output, 'umount')}`);
-}
-
-const TRIES = 10;
-const TRY_MS = 50;
-
-/**
- * The same, for a mount of this process: a look of its own at it, or a program that has just ended,
- * is waited for.
- */
-export async function unmountOwn(directory: string, lazy: boolean): Promise<void> {
-  for (let left = TRIES; ; left--) {
-    try {
-      return await unmount(directory, lazy);
-    } catch (error) {
-      if (errorCode(error) !== 'EBUSY' || left <= 1) throw error;
-      await new Promise((resolve) => void setTimeout(resolve, TRY_MS));
-    }
-  }
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { FilesystemError } from '../../base/index.ts';
-import { detachNow, unmountOwn } from '../attach.ts';
+import { detachNow, unmount } from '../attach.ts';
 import { errorOf, type MountOptions, programFile } from '../mount.ts';
 import type { FromMountThread, ThreadOptions } from '../protocol.ts';
 import { SHARED_WORDS, STOP } from '../upkeep.ts';
@@ -69,7 +69,7 @@ export class FarMount {
   #fail(): void {
     Atomics.compareExchange(this.#words, STATE, MountState.SERVING, MountState.FAILED);
     Atomics.store(this.#shared, STOP, 1);
-    unmountOwn(this.directory, true).catch(() => {});
+    unmount(this.directory, true).catch(() => {});
   }
 
   /** Mounts; what fails has left the image to this thread. */
@@ -94,7 +94,7 @@ export class FarMount {
 
   /** @throws {FilesystemError} `EBUSY` if it is in use and `lazy` is not set */
   async unmount(lazy: boolean): Promise<void> {
-    await unmountOwn(this.directory, lazy);
+    await unmount(this.directory, lazy);
   }
 
   /** False once the image can be used here, or the other threads have failed. */

@@ -10,7 +10,7 @@
 import { closeSync } from 'node:fs';
 import { runAsync, type VolumeEngine } from '../../api/node/index.ts';
 import { FilesystemError } from '../../base/index.ts';
-import { attach, detachNow, raiseReadahead, unmountOwn } from '../attach.ts';
+import { attach, detachNow, raiseReadahead, unmount } from '../attach.ts';
 import { startClock } from '../clock.ts';
 import { KernelSide } from '../control/kernel-side.ts';
 import type { StaleWatch } from '../control/stale.ts';
@@ -90,7 +90,7 @@ export class HereMount {
 
   /** @throws {FilesystemError} `EBUSY` if it is in use and `lazy` is not set */
   async unmount(lazy: boolean): Promise<void> {
-    await unmountOwn(this.directory, lazy);
+    await unmount(this.directory, lazy);
   }
 
   /** Has the kernel hand over what programs have written by now. */
