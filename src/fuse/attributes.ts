@@ -2,9 +2,10 @@
  * Attributes of an inode, as replies have them.
  */
 import { BLOCK_SIZE, high32, low32, setU64, TWO_32 } from '../base/index.ts';
-import { InodeFlag, InodeKind, type Time } from '../format/index.ts';
+import { InodeKind, type Time } from '../format/index.ts';
 import { TYPE_BITS, type Vnode } from '../volume/index.ts';
 import { FlagBit } from './constants.ts';
+import { FLAGS, theirs } from './flag-bits.ts';
 import { setI64 } from './layout.ts';
 import { REPLY_BODY } from './message.ts';
 import type { Served } from './served.ts';
@@ -30,11 +31,7 @@ export function direntType(vnode: Vnode): number {
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const STATX_MASK = 0x7ff | 0x800;
 /** STATX_ATTR_IMMUTABLE, _APPEND and _NODUMP, which are the bits that flags of files have. */
-const STATX_ATTRIBUTES = [
-  [FlagBit.IMMUTABLE, InodeFlag.IMMUTABLE],
-  [FlagBit.APPEND, InodeFlag.APPEND],
-  [FlagBit.NODUMP, InodeFlag.NODUMP],
-] as const;
+const STATX_ATTRIBUTES = FlagBit.IMMUTABLE | FlagBit.APPEND | FlagBit.NODUMP;
 /** Bits of `st_ino` for the number of the inode; the others are for the realm. */
 const INO_HIGH_BITS = 8;
 
@@ -139,7 +136,6 @@ export function answerStatx(served: Served, view: DataView, vnode: Vnode): numbe
   const put = (offset: number, value: number): void =>
     view.setUint32(REPLY_BODY + offset, value, true);
   for (let i = 0; i < size; i += 4) put(i, 0);
-  let [set, known] = [0, 0];
   setU64(view, REPLY_BODY + at.attr_valid, served.options.validSeconds);
   put(at.mask, STATX_MASK);
   put(at.blksize, BLOCK_SIZE);
@@ -154,12 +150,8 @@ export function answerStatx(served: Served, view: DataView, vnode: Vnode): numbe
   putTime(view, at.btime, vnode.btime);
   putTime(view, at.ctime, vnode.ctime);
   putTime(view, at.mtime, vnode.mtime);
-  for (const [bit, own] of STATX_ATTRIBUTES) {
-    known |= bit;
-    if (vnode.has(own)) set |= bit;
-  }
-  put(at.attributes, set);
-  put(at.attributes_mask, known);
+  put(at.attributes, theirs(FLAGS, vnode.flags) & STATX_ATTRIBUTES);
+  put(at.attributes_mask, STATX_ATTRIBUTES);
   put(at.rdev_major, vnode.rdev >>> 20);
   put(at.rdev_minor, vnode.rdev & 0xfffff);
   return size;

@@ -4,13 +4,11 @@
  * `/dev/fd/N`. It is served until the kernel's side of it ends; nothing is mounted or unmounted
  * here. Where it is mounted may be out of sight: in another mount namespace, or nowhere yet.
  */
-import { fstatSync, readFileSync, writeSync } from 'node:fs';
+import { fstatSync, readFileSync, type Stats, writeSync } from 'node:fs';
 import { errorCode, FilesystemError } from '../base/index.ts';
 
 /** Major and minor number of /dev/fuse. */
 const DEVICE = (10 << 8) | 229;
-const TYPE_BITS = 0o170000;
-const CHARACTER_DEVICE = 0o020000;
 
 /** The descriptor that a mount point names; undefined if it names a directory. */
 export function descriptorIn(directory: string): number | undefined {
@@ -24,14 +22,14 @@ export function descriptorIn(directory: string): number | undefined {
  */
 export function checkHandedOver(fd: number): void {
   const cannot = `Cannot serve descriptor ${fd}`;
-  let stat: { readonly mode: number; readonly rdev: number };
+  let stat: Stats;
   try {
     stat = fstatSync(fd);
   } catch (error) {
     if (errorCode(error) !== 'EBADF') throw error;
     throw new FilesystemError('EBADF', `${cannot}: this descriptor is not open`);
   }
-  if ((stat.mode & TYPE_BITS) !== CHARACTER_DEVICE || stat.rdev !== DEVICE) {
+  if (!stat.isCharacterDevice() || stat.rdev !== DEVICE) {
     throw new FilesystemError('EINVAL', `${cannot}: this descriptor is none of /dev/fuse`);
   }
   try {

@@ -5,33 +5,16 @@
  */
 import { type Procedure, setFlags, trim } from '../../api/node/index.ts';
 import { BLOCK_SIZE, ERRNO, FilesystemError, setU64 } from '../../base/index.ts';
-import { InodeFlag, SETTABLE_FLAGS } from '../../format/index.ts';
+import { InodeFlag } from '../../format/index.ts';
 import type { Vnode } from '../../volume/index.ts';
-import { Errno, FlagBit, Ioctl, LABEL_SIZE, XflagBit } from '../constants.ts';
+import { Errno, Ioctl, LABEL_SIZE, XflagBit } from '../constants.ts';
+import { FLAGS, ours, theirs, XFLAGS } from '../flag-bits.ts';
 import type { Message } from '../message.ts';
 import type { Answer, Served } from '../served.ts';
 import { FSTRIM_RANGE, FSXATTR, IOCTL_IN } from '../wire.ts';
 import { begin, DATA, end, input } from './ioctl-data.ts';
 import { cloneBeside, space } from './own-ioctls.ts';
 import { shutDown } from './shut-down.ts';
-
-/** Bits of the kernel and ours. */
-type Bits = readonly (readonly [theirs: number, ours: number])[];
-
-const FLAGS: Bits = [
-  [FlagBit.IMMUTABLE, InodeFlag.IMMUTABLE],
-  [FlagBit.APPEND, InodeFlag.APPEND],
-  [FlagBit.NODUMP, InodeFlag.NODUMP],
-  [FlagBit.NOATIME, InodeFlag.NOATIME],
-  [FlagBit.NOCOW, InodeFlag.INPLACE],
-];
-
-const XFLAGS: Bits = [
-  [XflagBit.IMMUTABLE, InodeFlag.IMMUTABLE],
-  [XflagBit.APPEND, InodeFlag.APPEND],
-  [XflagBit.NOATIME, InodeFlag.NOATIME],
-  [XflagBit.NODUMP, InodeFlag.NODUMP],
-];
 
 export function ioctl(served: Served, message: Message): Answer {
   const vnode = served.vnode(message);
@@ -72,26 +55,6 @@ export function ioctl(served: Served, message: Message): Answer {
     default:
       return -Errno.ENOTTY;
   }
-}
-
-function theirs(bits: Bits, flags: number): number {
-  return bits.reduce((sum, [bit, own]) => ((flags & own) !== 0 ? sum | bit : sum), 0);
-}
-
-/**
- * The flags that a request asks for; what its words have no bit for stays as it is.
- *
- * @throws {FilesystemError} `ENOTSUP` for a flag that is not kept
- */
-function ours(bits: Bits, flags: number, vnode: Vnode): number {
-  const known = bits.reduce((sum, [bit]) => sum | bit, 0);
-  if ((flags & ~known) !== 0) {
-    throw new FilesystemError('ENOTSUP', `Cannot set flags 0x${(flags >>> 0).toString(16)}`);
-  }
-  return bits.reduce(
-    (sum, [bit, own]) => ((flags & bit) !== 0 ? sum | own : sum & ~own),
-    vnode.flags & SETTABLE_FLAGS,
-  );
 }
 
 /**
