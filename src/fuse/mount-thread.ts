@@ -6,7 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { BEAT_MS, BEATS, bump, MountState, STATE } from './client/words.ts';
 import { mountVolume } from './mount.ts';
-import type { FromMountThread, ThreadOptions } from './protocol.ts';
+import { type FromMountThread, type ThreadOptions, told } from './protocol.ts';
 
 const { options, port, words: memory } = workerData as ThreadOptions;
 const words = new Int32Array(memory);
@@ -24,8 +24,7 @@ function end(state: number): void {
 
 function failed(error: unknown): void {
   end(MountState.FAILED);
-  const { code } = error as { code?: string };
-  tell({ type: 'failed', message: error instanceof Error ? error.message : String(error), code });
+  tell({ type: 'failed', ...told(error) });
 }
 
 async function begin(): Promise<void> {

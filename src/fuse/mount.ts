@@ -17,7 +17,7 @@ import { KernelSide } from './control/kernel-side.ts';
 import { ControlServer } from './control/server.ts';
 import { checkHandedOver, descriptorIn, placeOf } from './handed-over.ts';
 import { Notifier } from './notify.ts';
-import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { errorOf, type FromWorker, type ToWorker, type WorkerOptions } from './protocol.ts';
 import { SHARED_WORDS } from './upkeep.ts';
 
 /** How a volume is served to the kernel. */
@@ -269,9 +269,4 @@ function endOf(worker: Worker, onBroken: MountOptions['onBroken']): Promise<void
       else reject(new FilesystemError('EIO', 'Cannot go on serving: the worker has ended'));
     });
   });
-}
-
-/** What another thread was told of as its failure. */
-export function errorOf({ message, code }: { message: string; code: string | undefined }): Error {
-  return Object.assign(new Error(message), { name: 'FilesystemError', code });
 }

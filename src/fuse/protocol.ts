@@ -72,3 +72,22 @@ export type FromMountThread =
   | { readonly type: 'mounted' | 'ended' }
   | { readonly type: 'broken' | 'warning'; readonly message: string }
   | { readonly type: 'failed'; readonly message: string; readonly code: string | undefined };
+
+/** What an error is told by. */
+export function told(error: unknown): Told {
+  const { message, code } = error as { message?: unknown; code?: unknown };
+  return {
+    message: error instanceof Error ? String(message) : String(error),
+    code: typeof code === 'string' ? code : undefined,
+  };
+}
+
+/** The error that another thread has told. */
+export function errorOf({ message, code }: Told): Error {
+  return Object.assign(new Error(message), { name: 'FilesystemError', code });
+}
+
+export interface Told {
+  readonly message: string;
+  readonly code: string | undefined;
+}

@@ -6,7 +6,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { runSync, ServedVolume } from '../api/node/index.ts';
 import { FileDevice } from '../device/node.ts';
 import type { Vnode } from '../volume/index.ts';
-import type { FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { type FromWorker, type ToWorker, told, type WorkerOptions } from './protocol.ts';
 import { findRoot, Serving } from './serving.ts';
 
 const options = workerData as WorkerOptions;
@@ -14,15 +14,6 @@ const port = parentPort;
 
 function tell(message: FromWorker): void {
   port?.postMessage(message);
-}
-
-/** What an error is told by, across threads. */
-function told(error: unknown): { message: string; code: string | undefined } {
-  const { message, code } = error as { message?: unknown; code?: unknown };
-  return {
-    message: error instanceof Error ? String(message) : String(error),
-    code: typeof code === 'string' ? code : undefined,
-  };
 }
 
 /** Serves until there is nobody to be served. True if the volume was shut down. */

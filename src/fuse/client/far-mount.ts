@@ -5,8 +5,8 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { FilesystemError } from '../../base/index.ts';
 import { detachNow, unmount } from '../attach.ts';
-import { errorOf, type MountOptions, programFile } from '../mount.ts';
-import type { FromMountThread, ThreadOptions } from '../protocol.ts';
+import { type MountOptions, programFile } from '../mount.ts';
+import { errorOf, type FromMountThread, type ThreadOptions } from '../protocol.ts';
 import { SHARED_WORDS, STOP } from '../upkeep.ts';
 import { LOOK_MS, LOOKS_MAX, PortLine } from './port-line.ts';
 import { ANSWERS, BEATS, MountState, STATE, WORDS } from './words.ts';
